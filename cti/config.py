@@ -1,0 +1,113 @@
+"""Settings, read once from the environment (`SANTRAL_…`), frozen, with secrets hidden in repr.
+
+This is the only file that reads the environment. docs/settings.md lists every setting; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Defaults serve one machine, everything on loopback."""
+
+    model_config = SettingsConfigDict(env_prefix="SANTRAL_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(Path("var"), description="Folder for the database, Asterisk, prompts and recordings.")
+    database_url: str = Field(
+        "", description="SQLAlchemy address; empty: SQLite in the data folder. PostgreSQL: postgresql+psycopg://…"
+    )
+    bus_url: str = Field(
+        "memory://", description="How nodes tell each other of news. Only memory:// (one node) so far."
+    )
+    node: str = Field(
+        "1", pattern=r"^[A-Za-z0-9_]{1,32}$", description="This node's name; its ARI application is santral-<node>."
+    )
+
+    http_host: str = Field("127.0.0.1", description="Address the web server binds to.")
+    http_port: int = Field(8080, description="Port of pages, API and the browsers' socket.")
+    allowed_origins: str = Field(
+        "", description="Further web origins (comma separated) that may use forms and the socket."
+    )
+    default_region: str = Field(
+        "TR", pattern=r"^[A-Z]{2}$", description="Region whose national numbers need no country code."
+    )
+    language: str = Field("tr", description="Language of calls and pages until somebody chooses another: tr or en.")
+    time_zone: str = Field("Europe/Istanbul", description="IANA zone in which times are spoken and shown.")
+
+    sip_host: str = Field("127.0.0.1", description="Address at which Asterisk takes SIP and media.")
+    sip_port: int = Field(5060, description="UDP port of SIP: trunk and phones.")
+    rtp_start: int = Field(10000, description="First UDP port for media.")
+    rtp_end: int = Field(10999, description="Last UDP port for media.")
+    ari_port: int = Field(8088, description="Asterisk's HTTP port on loopback: ARI and browser phones.")
+    ami_port: int = Field(5038, description="Asterisk's manager port on loopback.")
+    agi_host: str = Field("127.0.0.1", description="Address at which our FastAGI server listens.")
+    agi_port: int = Field(4573, description="Port of our FastAGI server (agi://…/identify).")
+    trunk_match: str = Field(
+        "127.0.0.2", description="The carrier's source address; only calls from there are inbound calls."
+    )
+    asterisk_host: str = Field("127.0.0.1", description="Where ARI and AMI are, seen from here.")
+    asterisk_mode: str = Field(
+        "private", description="private: start an Asterisk of our own; external: use the one at asterisk_host."
+    )
+    ari_password: SecretStr = Field(SecretStr(""), description="ARI password of an external Asterisk.")
+    ami_password: SecretStr = Field(SecretStr(""), description="AMI password of an external Asterisk.")
+    claim_timeout_ms: int = Field(
+        400, ge=100, le=5000, description="How long the dialplan waits for a node to claim a call."
+    )
+    calls_max: int = Field(
+        200, ge=1, description="Calls in the IVR on this node; more are not claimed and take the fallback."
+    )
+
+    recordings_dir: Path | None = Field(None, description="Folder of recordings; empty: in the data folder.")
+    wrap_up_max_s: int = Field(120, ge=5, description="After this an agent in wrap-up is made ready again.")
+    session_idle_s: int = Field(
+        1800, ge=60, description="A signed-in browser that does nothing for this long is signed out."
+    )
+    session_max_s: int = Field(43200, ge=300, description="A sign-in ends after this, whatever happens.")
+    log_format: str = Field("console", description="console or json.")
+
+    demo: bool = Field(True, description="make run: load the demo company into an empty database and start its phones.")
+    demo_password: SecretStr = Field(
+        SecretStr(""), description="One password for all demo users; empty: a random one is printed."
+    )
+    demo_calls: int = Field(0, ge=0, description="Demo calls an hour that are placed by themselves.")
+    demo_carrier_host: str = Field("127.0.0.2", description="Address from which demo calls come (the carrier).")
+    demo_carrier_port: int = Field(5070, description="UDP port of the demo carrier.")
+    demo_phones_host: str = Field("127.0.0.3", description="Address of the agents' demo phones.")
+    demo_phones_port: int = Field(5080, description="UDP port of the agents' demo phones.")
+    demo_media_port: int = Field(16000, description="First UDP media port of the demo carrier and phones.")
+    demo_answer_s: float = Field(3.0, description="The demo phones ring this long before they answer; negative: never.")
+    demo_talk_s: float = Field(60.0, description="The demo phones talk this long before they hang up.")
+    tools_dir: Path | None = Field(
+        None, description="Where fetched programs are unpacked; empty: tools in the data folder."
+    )
+
+    @cached_property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'santral.db'}"
+
+    @cached_property
+    def recordings(self) -> Path:
+        return (self.recordings_dir or self.data_dir / "recordings").resolve()
+
+    @cached_property
+    def prompts(self) -> Path:
+        return (self.data_dir / "prompts").resolve()
+
+    @cached_property
+    def tools(self) -> Path:
+        return (self.tools_dir or self.data_dir / "tools").resolve()
+
+    @cached_property
+    def origins(self) -> frozenset[str]:
+        return frozenset(each.strip().rstrip("/") for each in self.allowed_origins.split(",") if each.strip())
+
+    @property
+    def application(self) -> str:
+        """The name under which this node is known to the switch."""
+        return f"santral-{self.node}"

@@ -1,0 +1,292 @@
+"""One piece of work, durable when it returns: the only place that opens databases and commits.
+
+A piece of work is a plain function of a session. On SQLite all pieces go to one writer thread, which takes whatever waits, runs each
+in a savepoint of its own and commits the group once, fully synced; on PostgreSQL each is a transaction of its own on the asyncio
+engine. Reads have connections of their own and never wait for the writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import datetime as dt
+import queue
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, text
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WORKS_WAITING_MAX = 2000  # more than this and a caller of `work` gets Overloaded instead of a place in the line
+GROUP_MAX = 64  # works that share one commit on SQLite
+READERS = 4  # threads (SQLite) or spare connections (PostgreSQL) for reads
+WORK_TIMEOUT_S = 10.0
+
+NEWS = "news"  # session.info key: what `ledger.append` wrote in this piece of work
+
+
+class Overloaded(RuntimeError):
+    """The database is so far behind that new work is refused; nothing was done."""
+
+
+class DatabaseTimeout(TimeoutError):
+    """No answer in time; the work may still become durable."""
+
+
+class UtcDateTime(TypeDecorator[dt.datetime]):
+    """Times are UTC in the database and aware in Python, on both engines."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"expected a time with a zone, got the naive {value!r}")
+        return value.astimezone(dt.UTC)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+class Base(DeclarativeBase):
+    """The mother of all tables. Constraint names are fixed so that migrations can name them on both engines."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dt.datetime: UtcDateTime}  # noqa: RUF012  (SQLAlchemy's own form)
+
+
+@dataclass
+class _Job:
+    run: Callable[[Session], Any]
+    future: concurrent.futures.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+    news: list[Any] = field(default_factory=list)
+
+
+Committed = Callable[[list[Any]], None]
+
+
+class Database:
+    """Works and reads against one address. `on_commit` hears, on the loop and in commit order, what a work put into NEWS."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.on_commit: Committed = lambda news: None
+        self._inner: _Sqlite | _Postgres = _Sqlite(self) if self.is_sqlite else _Postgres(self)
+
+    async def work(self, fn: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn(session, …)`; when this returns, what it wrote is on disk and its news is told. An exception undoes all of it."""
+        return await self._inner.work(lambda session: fn(session, *args, **kwargs))
+
+    async def read(self, fn: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn(session, …)` on a connection that sees one moment; whatever it writes is thrown away."""
+        return await self._inner.read(lambda session: fn(session, *args, **kwargs))
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class _Sqlite:
+    def __init__(self, owner: Database) -> None:
+        self._owner = owner
+        if owner.url.database:
+            Path(owner.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self._engine = sqlite_engine(str(owner.url))
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(WORKS_WAITING_MAX)
+        self._readers = concurrent.futures.ThreadPoolExecutor(READERS, thread_name_prefix="db-read")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writer = threading.Thread(target=self._write, name="db-write", daemon=True)
+        self._writer.start()
+
+    async def work(self, run: Callable[[Session], T]) -> T:
+        self._loop = asyncio.get_running_loop()
+        job = _Job(run, concurrent.futures.Future())
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            raise Overloaded(f"{WORKS_WAITING_MAX} works wait for the database") from None
+        return await _in_time(asyncio.wrap_future(job.future))
+
+    async def read(self, run: Callable[[Session], T]) -> T:
+        def in_thread() -> T:
+            with Session(self._engine) as session:
+                session.execute(text("BEGIN"))  # one moment for all its queries
+                return run(session)
+
+        return await _in_time(asyncio.get_running_loop().run_in_executor(self._readers, in_thread))
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._jobs.put, None)
+        await asyncio.to_thread(self._writer.join, WORK_TIMEOUT_S)
+        self._readers.shutdown(wait=True)
+        self._engine.dispose()
+
+    def _write(self) -> None:
+        """The writer thread: a group of waiting jobs, a savepoint each, one commit for all."""
+        ending = False
+        while not ending:
+            group, ending = self._next_group()
+            if group:
+                self._commit(group)
+
+    def _next_group(self) -> tuple[list[_Job], bool]:
+        first = self._jobs.get()
+        group = [first] if first is not None else []
+        ending = first is None
+        while not ending and len(group) < GROUP_MAX:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                ending = True
+            else:
+                group.append(job)
+        return group, ending
+
+    def _commit(self, group: list[_Job]) -> None:
+        with Session(self._engine, expire_on_commit=False) as session:
+            try:
+                session.execute(text("BEGIN IMMEDIATE"))
+                for job in group:
+                    self._run(session, job)
+                session.commit()
+            except BaseException as error:  # noqa: BLE001  the disk said no: each of the group hears it, the thread lives on
+                with contextlib.suppress(Exception):
+                    session.rollback()
+                for job in group:
+                    job.error = job.error or error
+        self._tell(group)
+
+    def _run(self, session: Session, job: _Job) -> None:
+        session.info[NEWS] = job.news
+        savepoint = session.begin_nested()
+        try:
+            job.result = job.run(session)
+            session.flush()
+            savepoint.commit()
+        except Exception as error:  # noqa: BLE001  handed to whoever awaits this job; the others of the group go on
+            job.error = error
+            savepoint.rollback()
+
+    def _tell(self, group: list[_Job]) -> None:
+        """Crossing: from the writer thread to the loop, one call for the whole group so that the order is the commit's."""
+
+        def on_loop() -> None:
+            for job in group:
+                if job.error is None and job.news:
+                    self._owner.on_commit(job.news)
+                if job.future.set_running_or_notify_cancel():
+                    if job.error is not None:
+                        job.future.set_exception(job.error)
+                    else:
+                        job.future.set_result(job.result)
+
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(on_loop)
+
+
+class _Postgres:
+    def __init__(self, owner: Database) -> None:
+        self._owner = owner
+        self._engine = create_async_engine(owner.url, pool_size=READERS * 2, max_overflow=READERS, pool_pre_ping=True)
+        self._order = asyncio.Lock()
+
+    async def work(self, run: Callable[[Session], T]) -> T:
+        """A transaction of its own. News is told under a lock that begins before the sequence number is taken (`ledger.append`
+        serialises on its counter row), so the order of telling is the order of `seq`."""
+        news: list[Any] = []
+
+        def in_session(session: Session) -> T:
+            session.info[NEWS] = news
+            result = run(session)
+            session.flush()
+            return result
+
+        async def transaction() -> T:
+            async with self._engine.connect() as connection:
+                result = await connection.run_sync(lambda sync: _in_session(sync, in_session))
+                async with self._order:
+                    await connection.commit()
+                    if news:
+                        self._owner.on_commit(news)
+                return result
+
+        return await _in_time(transaction())
+
+    async def read(self, run: Callable[[Session], T]) -> T:
+        async def reading() -> T:
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(lambda sync: _in_session(sync, run))
+
+        return await _in_time(reading())
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def _in_session(connection: Any, run: Callable[[Session], T]) -> T:
+    with Session(connection, expire_on_commit=False) as session:
+        return run(session)
+
+
+async def _in_time(answer: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(WORK_TIMEOUT_S):
+            return await answer
+    except TimeoutError as error:
+        raise DatabaseTimeout(f"expected an answer of the database within {WORK_TIMEOUT_S:g} s") from error
+
+
+def sqlite_engine(url: str) -> Engine:
+    """An engine whose connections are durable (WAL, fully synced) and whose transactions begin only where we say so."""
+    engine = create_engine(url, connect_args={"check_same_thread": False}, pool_size=READERS + 1, max_overflow=0)
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # pysqlite's own BEGIN would come too late for savepoints
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON", "wal_autocheckpoint=1000",
+            "journal_size_limit=67108864", "trusted_schema=OFF",
+        ):  # fmt: skip
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+@contextlib.contextmanager
+def sync_session(url: str) -> Iterator[Session]:
+    """A session for one-off tools (imports of the demo company, migrations in tests); commits at the end."""
+    engine = sqlite_engine(url) if make_url(url).get_backend_name() == "sqlite" else create_engine(url)
+    with Session(engine, expire_on_commit=False) as session:
+        if engine.dialect.name == "sqlite":
+            session.execute(text("BEGIN IMMEDIATE"))
+        yield session
+        session.commit()
+    engine.dispose()

@@ -1,0 +1,115 @@
+"""Everything that can happen, as frozen values; name <-> class; to and from plain JSON.
+
+An event says what was true at a moment and is never changed afterwards: a new meaning gets a new name and an example in
+docs/events.md. Import events from here; the files beside this one hold them by subject.
+"""
+
+from typing import Any
+
+from cti.events.base import CallEvent, Event, Recorded, UnknownEvent
+from cti.events.calls import (
+    CallAnswered,
+    CallArrived,
+    CallCleared,
+    CallDelivered,
+    CallDiverted,
+    CallEnded,
+    CallIdentified,
+    CallQueued,
+    CallWrappedUp,
+    Candidate,
+    FlowEntered,
+    FlowFailed,
+    FlowHeard,
+    FlowLanguageChosen,
+    FlowLeft,
+    FlowSpoke,
+    FlowStarted,
+    NoteWritten,
+    OfferPainted,
+    OfferSeen,
+    PartyConfirmed,
+    Reason,
+    RecordingStarted,
+    RecordingStored,
+)
+from cti.events.records import (
+    AgentStateChanged,
+    InteractionReceived,
+    LinkEnded,
+    LinkMade,
+    OutageClosed,
+    OutageOpened,
+    PartyAdded,
+    RecordsRead,
+    SignedIn,
+    SignedOut,
+    SignInRefused,
+    TicketAppended,
+    TicketOpened,
+)
+
+__all__ = [
+    "REGISTRY",
+    "AgentStateChanged",
+    "CallAnswered",
+    "CallArrived",
+    "CallCleared",
+    "CallDelivered",
+    "CallDiverted",
+    "CallEnded",
+    "CallEvent",
+    "CallIdentified",
+    "CallQueued",
+    "CallWrappedUp",
+    "Candidate",
+    "Event",
+    "FlowEntered",
+    "FlowFailed",
+    "FlowHeard",
+    "FlowLanguageChosen",
+    "FlowLeft",
+    "FlowSpoke",
+    "FlowStarted",
+    "InteractionReceived",
+    "LinkEnded",
+    "LinkMade",
+    "NoteWritten",
+    "OfferPainted",
+    "OfferSeen",
+    "OutageClosed",
+    "OutageOpened",
+    "PartyAdded",
+    "PartyConfirmed",
+    "Reason",
+    "Recorded",
+    "RecordingStarted",
+    "RecordingStored",
+    "RecordsRead",
+    "SignInRefused",
+    "SignedIn",
+    "SignedOut",
+    "TicketAppended",
+    "TicketOpened",
+    "UnknownEvent",
+    "read",
+]
+
+REGISTRY: dict[str, type[Event]] = {}
+
+
+def _register(cls: type[Event]) -> None:
+    for sub in cls.__subclasses__():
+        if sub.type:
+            REGISTRY[sub.type] = sub
+        _register(sub)
+
+
+_register(Event)
+
+
+def read(name: str, body: dict[str, Any]) -> Event:
+    """The event stored as (name, body)."""
+    if name not in REGISTRY:
+        raise UnknownEvent(f"expected one of {len(REGISTRY)} known event names, got {name!r}")
+    return REGISTRY[name].of(body)
