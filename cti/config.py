@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     )
 
     recordings_dir: Path | None = Field(None, description="Folder of recordings; empty: in the data folder.")
+    recordings_keep_days: int = Field(180, ge=0, description="Recordings older than this are erased; 0: kept for ever.")
     wrap_up_max_s: int = Field(120, ge=5, description="After this an agent in wrap-up is made ready again.")
     session_idle_s: int = Field(
         1800, ge=60, description="A signed-in browser that does nothing for this long is signed out."

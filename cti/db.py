@@ -229,6 +229,7 @@ class _Postgres:
 
         async def transaction() -> T:
             async with self._engine.connect() as connection:
+                await connection.begin()  # ours: a session that began it itself would undo it when it closes
                 result = await connection.run_sync(lambda sync: _in_session(sync, in_session))
                 async with self._order:
                     await connection.commit()

@@ -6,7 +6,7 @@ docs/events.md. Import events from here; the files beside this one hold them by 
 
 from typing import Any
 
-from cti.events.base import CallEvent, Event, Recorded, UnknownEvent
+from cti.events.base import CallEvent, Event, Recorded, UnknownEvent, plain_of, value_of
 from cti.events.calls import (
     CallAnswered,
     CallArrived,
@@ -30,6 +30,7 @@ from cti.events.calls import (
     OfferSeen,
     PartyConfirmed,
     Reason,
+    RecordingErased,
     RecordingStarted,
     RecordingStored,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "PartyConfirmed",
     "Reason",
     "Recorded",
+    "RecordingErased",
     "RecordingStarted",
     "RecordingStored",
     "RecordsRead",
@@ -92,7 +94,9 @@ __all__ = [
     "TicketAppended",
     "TicketOpened",
     "UnknownEvent",
+    "plain_of",
     "read",
+    "value_of",
 ]
 
 REGISTRY: dict[str, type[Event]] = {}

@@ -27,12 +27,12 @@ class Event:
 
     def plain(self) -> dict[str, Any]:
         """The body as plain JSON values (dict, list, str, number, bool, None)."""
-        return typing.cast(dict[str, Any], _plain(self))
+        return typing.cast(dict[str, Any], plain_of(self))
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> Self:
         """The event that `plain()` wrote. Keys of a newer version are ignored; a missing key without default raises TypeError."""
-        return typing.cast(Self, _value(cls, body))
+        return typing.cast(Self, value_of(cls, body))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,27 +56,28 @@ class Recorded:
         return getattr(self.event, "conversation", None)
 
 
-def _plain(value: Any) -> Any:
+def plain_of(value: Any) -> Any:
+    """An event, or a part of one, as plain JSON values."""
     if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: plain_of(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain_of(item) for item in value]
     return value
 
 
 _HINTS: dict[type, dict[str, Any]] = {}
 
 
-def _value(hint: Any, plain: Any) -> Any:
+def value_of(hint: Any, plain: Any) -> Any:
     """`plain` as the type that `hint` says: dataclasses and tuples of them, unions with None, everything else unchanged."""
     origin = typing.get_origin(hint)
     if origin in (types.UnionType, typing.Union):
         inner = [each for each in typing.get_args(hint) if each is not type(None)]
-        return None if plain is None else _value(inner[0], plain)
+        return None if plain is None else value_of(inner[0], plain)
     if origin is tuple:
-        return tuple(_value(typing.get_args(hint)[0], item) for item in plain)
+        return tuple(value_of(typing.get_args(hint)[0], item) for item in plain)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = _HINTS.setdefault(hint, typing.get_type_hints(hint))
         known = {field.name for field in dataclasses.fields(hint)}
-        return hint(**{key: _value(hints[key], item) for key, item in plain.items() if key in known})
+        return hint(**{key: value_of(hints[key], item) for key, item in plain.items() if key in known})
     return plain

@@ -250,3 +250,11 @@ class RecordingStored(CallEvent):
     duration_s: float
     size_bytes: int
     state: str  # stored | partial | missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingErased(CallEvent):
+    """The sound is gone for good, by the retention policy; that it was there stays known."""
+
+    type = "recording.erased"
+    recording: str

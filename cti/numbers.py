@@ -1,0 +1,260 @@
+"""What was dialled or written -> E.164, a short code, withheld or malformed; the same-number test; masking for logs.
+
+Pure, and the only importer of phonenumbers. Nothing here raises for any text: a number comes from a stranger's telephone
+or from somebody's spreadsheet, so every text has an answer and a malformed one says why. The text is brought to plain
+digits first and only then shown to the library, which would otherwise find a number in almost anything.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import unquote
+
+import phonenumbers
+from phonenumbers import PhoneNumber, PhoneNumberFormat, ValidationResult
+
+RAW_MAX = 80  # characters kept of what came
+READ_MAX = 256  # characters looked at: a SIP URI with its parameters, not a novel
+SHORT_MIN, SHORT_MAX = 2, 6  # digits of emergency numbers, services and our own extensions
+LOCAL_MIN, LOCAL_MAX = 7, 8  # digits of a subscriber's number without its area code
+E164_MAX = 15  # digits, ITU-T E.164 section 6.2.1
+STARS = "*" * 7
+BARE_MIN = 11  # fewer digits without + or 00 are not taken for an international number
+
+
+class Kind(StrEnum):
+    E164 = "e164"
+    SHORT = "short"
+    WITHHELD = "withheld"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True)
+class Number:
+    """One written number. `reason` is a key of REASONS when it is malformed, else empty; `explain` makes a sentence."""
+
+    raw: str  # as it came, cut to RAW_MAX, without what no database takes (NUL, halves of characters)
+    kind: Kind
+    e164: str | None  # only when kind is E164
+    country: str | None  # ISO 3166-1 of an E164 number; None also for numbers of no country (+800, +883)
+    reason: str = ""
+
+
+REASONS: dict[str, dict[str, str]] = {
+    "too_much_text": {
+        "tr": f"bir numara bekleniyordu, {READ_MAX} karakterden uzun bir metin geldi",
+        "en": f"expected a number, got a text of more than {READ_MAX} characters",
+    },
+    "not_digits": {
+        "tr": "rakam bekleniyordu, başka karakterler geldi",
+        "en": "expected digits, got other characters",
+    },
+    "two_numbers": {
+        "tr": "tek numara bekleniyordu, aynı alanda birden fazla numara var",
+        "en": "expected one number, got more than one in the same field",
+    },
+    "no_area": {
+        "tr": "alan kodu eksik",
+        "en": "the area code is missing",
+    },
+    "too_short": {"tr": "numara fazla kısa", "en": "the number has too few digits"},
+    "too_long": {"tr": "numara fazla uzun", "en": "the number has too many digits"},
+    "country": {"tr": "böyle bir ülke kodu yok", "en": "there is no such country code"},
+    "unassigned": {
+        "tr": "böyle bir numara yok: hane sayısı ya da başlangıcı yanlış",
+        "en": "no such number is given out: its length or its beginning is wrong",
+    },
+}
+
+WITHHELD_WORDS = frozenset(
+    {
+        "", "anonymous", "anonymous caller", "restricted", "unknown", "unknown caller", "unavailable", "not available",
+        "withheld", "number withheld", "private", "private number", "blocked", "no caller id", "caller id blocked",
+        "out of area", "none", "null",
+        "p", "o",  # Bellcore GR-30: Private, Out of area
+        "gizli", "gizli numara", "özel", "özel numara", "bilinmeyen", "bilinmeyen numara", "bilinmiyor", "numara yok",
+    }
+)  # fmt: skip
+# The words ANONYMOUS, UNAVAILABLE, RESTRICTED, UNKNOWN and BLOCKED on a telephone's keys, as some exchanges send them.
+WITHHELD_KEYS = frozenset({"266696687", "86282452253", "7378742833", "8656696", "2562533"})
+WITHHELD_HOST = "anonymous.invalid"  # RFC 3323 section 4.1.1.3
+
+
+def parse(raw: str, region: str, area: str = "") -> Number:
+    """What `raw` says to somebody in `region` (ISO 3166-1, "TR"). `area` is the area code ("212") that local numbers
+    belong to; without it a local number is malformed. A number without + or 00 is read as one of the region first."""
+    kept = raw[:RAW_MAX].replace("\0", "").encode("utf-8", "replace").decode()
+    text = _clean(raw)
+    if len(text) > READ_MAX:
+        return Number(kept, Kind.MALFORMED, None, None, "too_much_text")
+    user, host = _user_and_host(text)
+    if _word(user) in WITHHELD_WORDS or _word(text) in WITHHELD_WORDS or host == WITHHELD_HOST:
+        return Number(kept, Kind.WITHHELD, None, None)
+    if SHORT.fullmatch(user):
+        return Number(kept, Kind.SHORT, None, None)
+    return _read(kept, user, region.upper(), area)
+
+
+def same(a: Number, b: Number) -> bool:
+    """Two writings of one telephone. Short codes, withheld and malformed numbers are the same as nothing, not even as
+    themselves."""
+    return a.e164 is not None and a.e164 == b.e164
+
+
+def mask(e164: str) -> str:
+    """For logs: `+90*******23`, always seven stars so that the length is not told either. Other text is stars only."""
+    if not E164.fullmatch(e164):
+        return STARS
+    return f"+{_country_code(e164)}{STARS}{e164[-2:]}"
+
+
+def national(e164: str, region: str = "TR") -> str:
+    """For screens: `0532 555 01 23`; numbers of other regions as `+49 30 123456`; text that is no number as it is."""
+    try:
+        number = phonenumbers.parse(e164, None)
+    except phonenumbers.NumberParseException:
+        return e164
+    if phonenumbers.region_code_for_number(number) != region:
+        return phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL)
+    return re.sub(r"[()]", "", phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL))
+
+
+def explain(number: Number, language: str = "en") -> str:
+    """Why a malformed number is one, as a sentence; empty for the others."""
+    texts = REASONS.get(number.reason, {})
+    return texts.get(language) or texts.get("en", "")
+
+
+# --- from text to digits ---
+
+SHORT = re.compile(rf"[0-9]{{{SHORT_MIN},{SHORT_MAX}}}|[*#]{{1,2}}[0-9]{{1,4}}[*#]?")
+E164 = re.compile(rf"\+[1-9][0-9]{{5,{E164_MAX - 1}}}")
+LABEL = re.compile(r"^(?:telefon|phone|mobile|mobil|gsm|cep|faks|fax|tel|no)\b[\s.:]*(?=[+(\d])", re.IGNORECASE)
+EXTENSION = re.compile(
+    r"[\s,;(]*(?:dahili|dah\b|extension|ext\b|iç hat|int\b|x)[\s.:=]*[0-9]{1,7}\)?$|\s*#\s*[0-9]{1,7}$", re.IGNORECASE
+)
+ONE_NUMBER = re.compile(r"[\s(\[]*\+?[0-9\s()\[\]./_~-]*")
+BETWEEN_NUMBERS = re.compile(r"[,;|&/\\+\n]|\s(?:ve|veya|and|or|-)\s", re.IGNORECASE)
+DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-")
+
+
+def _clean(raw: str) -> str:
+    """Plain digits and signs whatever alphabet they came in; invisible marks and needless spaces are gone."""
+    text = unicodedata.normalize("NFKC", raw.strip()[: READ_MAX + 1].translate(DASHES))
+    text = "".join(
+        _plain(letter) for letter in text if unicodedata.category(letter) not in {"Cf", "Cc"} or letter.isspace()
+    )
+    return re.sub(r"[ \t]+", " ", text).strip(" \t\r\n\"'.,;")
+
+
+def _plain(letter: str) -> str:
+    digit = unicodedata.decimal(letter, None)
+    return letter if digit is None else str(digit)
+
+
+def _word(text: str) -> str:
+    """Lower case without the dot that `"GİZLİ".lower()` leaves over."""
+    return text.lower().replace("\u0307", "")
+
+
+def _user_and_host(text: str) -> tuple[str, str]:
+    """The part of a SIP or tel URI (RFC 3261 section 19.1, RFC 3966) that names the telephone, and its host."""
+    inside = re.search(r"<([^<>]*)>", text)
+    address = (inside.group(1) if inside else text).strip()
+    scheme = re.match(r"(sips?|tel|callto):(?://)?", address, re.IGNORECASE)
+    if not scheme and "@" not in address:
+        return _unlabelled(address), ""
+    user, _, host = unquote(address[scheme.end() if scheme else 0 :]).partition("@")
+    user, _, parameters = user.partition(";")
+    context = re.search(r"phone-context=(\+[0-9]+)", parameters)
+    if context and not user.startswith("+"):
+        user = context.group(1) + user
+    return _unlabelled(user), re.split(r"[;:>?]", host, maxsplit=1)[0].lower()
+
+
+def _unlabelled(text: str) -> str:
+    """Without `Tel:` before it, `dahili 12` after it and `;phone-context=…` that somebody copied with it."""
+    text = re.sub(r";(?:phone-context|ext|isub|user|cpc)=.*$", "", text, flags=re.IGNORECASE)
+    text = EXTENSION.sub("", LABEL.sub("", text, count=1))
+    return text.strip(" \t\r\n.,;:")
+
+
+# --- from digits to a number ---
+
+
+def _read(kept: str, text: str, region: str, area: str) -> Number:
+    """The first reading that is a number which is really given out, or why there is none."""
+    digits = "".join(letter for letter in text if letter.isdigit())
+    if ONE_NUMBER.fullmatch(text) and digits:
+        for reading in _readings(text, digits, region, area):
+            number = _valid(reading, region)
+            if number is not None:
+                country = phonenumbers.region_code_for_number(number)
+                iso = country if country and country.isalpha() else None
+                return Number(kept, Kind.E164, phonenumbers.format_number(number, PhoneNumberFormat.E164), iso)
+    if digits.removeprefix("00") in WITHHELD_KEYS:
+        return Number(kept, Kind.WITHHELD, None, None)
+    return Number(kept, Kind.MALFORMED, None, None, _why_not(text, digits, region))
+
+
+def _readings(text: str, digits: str, region: str, area: str) -> Iterator[str]:
+    """What the digits may mean, the likeliest first. A + before a 0 was put there by an exchange and means nothing."""
+    code = str(phonenumbers.country_code_for_region(region) or "")
+    if "+" in text and not digits.startswith("0"):
+        yield "+" + digits
+    elif digits.startswith("00"):
+        yield "+" + digits.lstrip("0")
+    else:
+        yield digits
+        if area and LOCAL_MIN <= len(digits) <= LOCAL_MAX and not digits.startswith("0"):
+            yield area.lstrip("0") + digits
+        if text == digits and len(digits) >= BARE_MIN and not digits.startswith("0"):
+            yield "+" + digits  # carriers send E.164 without its +
+    if code:
+        doubled = re.fullmatch(rf"0*(?:{code}0*){{2}}([1-9][0-9]*)", digits)
+        if doubled:
+            yield f"+{code}{doubled.group(1)}"
+
+
+def _valid(reading: str, region: str) -> PhoneNumber | None:
+    number = _parsed(reading, region)
+    return number if number is not None and phonenumbers.is_valid_number(number) else None
+
+
+def _parsed(reading: str, region: str) -> PhoneNumber | None:
+    try:
+        return phonenumbers.parse(reading, region)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _why_not(text: str, digits: str, region: str) -> str:
+    parts = [part for part in BETWEEN_NUMBERS.split(text) if sum(letter.isdigit() for letter in part) >= LOCAL_MIN]
+    one = ONE_NUMBER.fullmatch(text) is not None and digits != ""
+    if len(parts) > 1 or (one and len(digits) > E164_MAX and text != digits):
+        return "two_numbers"
+    if not one:
+        return "not_digits"
+    if "+" not in text and LOCAL_MIN <= len(digits) <= LOCAL_MAX and not digits.startswith("0"):
+        return "no_area"
+    if len(digits) < LOCAL_MIN or len(digits) > E164_MAX:
+        return "too_short" if len(digits) < LOCAL_MIN else "too_long"
+    number = _parsed(("+" if "+" in text else "") + digits, region)
+    match phonenumbers.is_possible_number_with_reason(number) if number else ValidationResult.INVALID_COUNTRY_CODE:
+        case ValidationResult.INVALID_COUNTRY_CODE:
+            return "country"
+        case ValidationResult.TOO_SHORT:
+            return "too_short"
+        case ValidationResult.TOO_LONG:
+            return "too_long"
+    return "unassigned"
+
+
+def _country_code(e164: str) -> str:
+    """Country codes are free of prefixes (ITU-T E.164), so the first known one is the one."""
+    heads = (e164[1 : 1 + size] for size in (1, 2, 3))
+    return next((head for head in heads if int(head) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE), e164[1])

@@ -1,0 +1,302 @@
+"""Ways to reach somebody, and the links that say whose they are. A number is not a person: only a link joins the two."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import ForeignKey, Select, String, UniqueConstraint, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from cti import numbers
+from cti.db import Base
+from cti.events import LinkEnded, LinkMade
+from cti.identity import Evidence, Identification, LinkFact, Person, decide, matches
+from cti.ledger import append, uuid7
+from cti.numbers import Kind, Number
+from cti.records.conversations import Conversation
+from cti.records.outages import Outage
+from cti.records.parties import Contact, Subscription
+from cti.records.reach import Reach, fact, reached
+from cti.records.tickets import Ticket
+
+VALUE_MAX = 200
+KIND = re.compile(r"[a-z][a-z_]{0,15}")
+EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
+# How much a state is worth: a link is only replaced by one that is worth more, and a disputed one only by proof.
+STATES = ("proposed", "unverified", "disputed", "verified")
+
+
+class ContactPoint(Base):
+    """One phone number, e-mail address, handle ... in its canonical form, once; what people wrote is kept in `raw`."""
+
+    __tablename__ = "contact_points"
+    __table_args__ = (UniqueConstraint("kind", "value"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))  # phone | email | social | chat | postal
+    value: Mapped[str] = mapped_column(String(200))  # phone: E.164; email: lower case; others: as given, trimmed
+    raw: Mapped[str] = mapped_column(String(200), default="")
+    created_at: Mapped[dt.datetime]
+
+
+class Link(Base):
+    """A contact point belongs to a party, a household or a subscription: in which role, says who, proven how, and for how long. A
+    link is a row that ends (`valid_to`), never a row that is deleted."""
+
+    __tablename__ = "links"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    contact_point_id: Mapped[str] = mapped_column(ForeignKey("contact_points.id"), index=True)
+    party_id: Mapped[str | None] = mapped_column(ForeignKey("parties.id"), index=True)
+    household_id: Mapped[str | None] = mapped_column(ForeignKey("households.id"), index=True)
+    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    role: Mapped[str] = mapped_column(String(16))  # owner | user | line_number | work | neighbour | former
+    exclusivity: Mapped[str] = mapped_column(String(8), default="unknown")  # sole | shared | unknown
+    source: Mapped[str] = mapped_column(String(32))  # import | agent | ivr | api | intake
+    state: Mapped[str] = mapped_column(String(16), default="unverified")  # proposed | unverified | verified | disputed
+    method: Mapped[str] = mapped_column(String(32), default="")
+    verified_at: Mapped[dt.datetime | None]
+    verified_by: Mapped[str] = mapped_column(String(64), default="")
+    valid_from: Mapped[dt.datetime]
+    valid_to: Mapped[dt.datetime | None]
+    last_seen_at: Mapped[dt.datetime | None]
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def canonical(kind: str, value: str, region: str = "TR") -> str:
+    """The one form under which `value` is stored and looked up; ValueError says what was expected."""
+    if not KIND.fullmatch(kind):
+        raise ValueError(f"expected a kind of contact point such as phone or email, got {kind!r}")
+    value = value.replace("\0", "").strip()
+    if kind == "phone":
+        number = numbers.parse(value, region)
+        if number.e164 is None:
+            why = numbers.explain(number) or f"got a number that is {number.kind}"
+            raise ValueError(f"expected a telephone number of {region} or with its country code, {why}: {number.raw!r}")
+        return number.e164
+    if not value or len(value) > VALUE_MAX:
+        raise ValueError(f"expected 1 to {VALUE_MAX} characters for {kind}, got {len(value)}")
+    if kind == "email" and not EMAIL.fullmatch(value):
+        raise ValueError(f"expected an e-mail address such as name@example.com, got {value!r}")
+    return value.lower() if kind == "email" else value
+
+
+def ensure(
+    session: Session, kind: str, value: str, *, now: dt.datetime, raw: str = "", region: str = "TR"
+) -> ContactPoint:
+    """The contact point of `value`, made when it is new; ValueError when `value` cannot be one of its kind."""
+    form = canonical(kind, value, region)
+    found = find(session, kind, form)
+    if found is not None:
+        return found
+    new = ContactPoint(id=uuid7(now), kind=kind, value=form, raw=(raw or value)[:VALUE_MAX], created_at=now)
+    try:
+        with session.begin_nested():
+            session.add(new)
+    except IntegrityError:  # another node made it in between
+        return session.scalars(_point(kind, form)).one()
+    return new
+
+
+def find(session: Session, kind: str, form: str) -> ContactPoint | None:
+    """The contact point with this canonical form."""
+    return session.scalars(_point(kind, form)).first()
+
+
+def link(
+    session: Session,
+    contact_point: ContactPoint,
+    *,
+    role: str,
+    source: str,
+    by: str,
+    now: dt.datetime,
+    party: str | None = None,
+    household: str | None = None,
+    subscription: str | None = None,
+    state: str = "unverified",
+    method: str = "",
+    exclusivity: str = "unknown",
+) -> Link:
+    """Say whose `contact_point` is: exactly one of party, household and subscription, by id. The same open link again changes nothing;
+    one that is worth more than the open one (see STATES) ends that and takes its place."""
+    if sum(each is not None for each in (party, household, subscription)) != 1:
+        raise ValueError("expected exactly one of party, household and subscription")
+    if state not in STATES:
+        raise ValueError(f"expected a state of {', '.join(STATES)}, got {state!r}")
+    new = Link(
+        id=uuid7(now), contact_point_id=contact_point.id, party_id=party, household_id=household,
+        subscription_id=subscription, role=role, exclusivity=exclusivity, source=source, state=state, method=method,
+        verified_at=now if state == "verified" else None, verified_by=by if state == "verified" else "", valid_from=now,
+    )  # fmt: skip
+    there = open_link(session, contact_point, party=party, household=household, subscription=subscription, role=role)
+    if there is not None and STATES.index(there.state) >= STATES.index(state):
+        return there
+    if there is not None:
+        end_link(session, there.id, reason="replaced", by=by, now=now)
+    session.add(new)
+    session.flush()
+    append(session, LinkMade(
+        link=new.id, contact_point=contact_point.id, party=party, household=household, subscription=subscription,
+        role=role, source=source, by=by,
+    ), now=now)  # fmt: skip
+    return new
+
+
+def open_link(
+    session: Session,
+    contact_point: ContactPoint,
+    *,
+    role: str,
+    party: str | None = None,
+    household: str | None = None,
+    subscription: str | None = None,
+) -> Link | None:
+    """The link of these ends and this role that has not ended."""
+    query = select(Link).where(
+        Link.contact_point_id == contact_point.id,
+        Link.party_id == party,
+        Link.household_id == household,
+        Link.subscription_id == subscription,
+        Link.role == role,
+        Link.valid_to.is_(None),
+    )
+    return session.scalars(query.order_by(Link.id)).first()
+
+
+def end_link(session: Session, link_id: str, *, reason: str, by: str, now: dt.datetime) -> bool:
+    """The link no longer holds from `now` on. False: it had ended before. LookupError when there is no such link."""
+    row = session.get(Link, link_id)
+    if row is None:
+        raise LookupError(f"expected the id of a link, got {link_id!r}")
+    if row.valid_to is not None:
+        return False
+    row.valid_to = now
+    append(session, LinkEnded(link=link_id, reason=reason, by=by), now=now)
+    return True
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def identify(session: Session, number: Number, now: dt.datetime) -> Identification:
+    """Who may be calling from `number`. At most ten queries, each by an index; none for a number that cannot match."""
+    if number.kind is not Kind.E164 or number.e164 is None:
+        return decide(number, (), Evidence(now=now))
+    links = links_of(session, number.e164, now=now)
+    return decide(number, links, evidence(session, number.e164, links, now) if links else Evidence(now=now))
+
+
+def links_of(session: Session, value: str, kind: str = "phone", *, now: dt.datetime) -> list[LinkFact]:
+    """What the contact point with the canonical form `value` leads to now, oldest link first; seven queries at most."""
+    links = [each for each in links_to(session, value, kind) if each.valid_to is None or now < each.valid_to]
+    if not links:
+        return []
+    reach = reached(
+        session,
+        parties={each.party_id for each in links if each.party_id},
+        households={each.household_id for each in links if each.household_id},
+        lines={each.subscription_id for each in links if each.subscription_id},
+    )
+    return [
+        _fact(each, value, reach)
+        for each in links
+        if not each.subscription_id or each.subscription_id in reach.subscriptions
+    ]
+
+
+def links_to(session: Session, value: str, kind: str = "phone") -> Sequence[Link]:
+    """All links of a canonical form, also those that ended, oldest first."""
+    query = select(Link).join(ContactPoint, ContactPoint.id == Link.contact_point_id)
+    query = query.where(ContactPoint.kind == kind, ContactPoint.value == value)
+    return session.scalars(query.order_by(Link.id)).all()
+
+
+def of_party(session: Session, party_id: str) -> tuple[Contact, ...]:
+    """The contact points that are `party_id`'s own now."""
+    query = select(ContactPoint, Link).join(Link, Link.contact_point_id == ContactPoint.id)
+    query = query.where(Link.party_id == party_id, Link.valid_to.is_(None)).order_by(ContactPoint.kind, Link.id)
+    return tuple(Contact(point.kind, point.value, row.role, row.state, row.id) for point, row in session.execute(query))
+
+
+def evidence(session: Session, value: str, links: Iterable[LinkFact], now: dt.datetime) -> Evidence:
+    """What the tables know about the subscriptions that matching `links` lead to, and about earlier calls from `value`."""
+    reached = {each.id: each for link in links if matches(link, now) for each in link.subscriptions}
+    tickets = select(Ticket.subscription_id).where(Ticket.subscription_id.in_(reached), Ticket.state == "open")
+    areas = {each.area for each in reached.values() if each.area}
+    outages = session.scalars(
+        select(Outage).where(Outage.area.in_(areas), Outage.started_at <= now, Outage.closed_at.is_(None))
+    ).all()
+    down = {id_ for id_, each in reached.items() if any(_hits(outage, each.area, each.kind) for outage in outages)}
+    talked = select(Conversation.party_id).where(Conversation.number == value, Conversation.party_id.is_not(None))
+    return Evidence(
+        now=now,
+        open_tickets=frozenset(filter(None, session.scalars(tickets))),
+        open_outages=frozenset(down | {id_ for id_, each in reached.items() if each.depends_on in down}),
+        talked_before=session.scalar(talked.order_by(Conversation.arrived_at.desc()).limit(1)),
+    )
+
+
+def _hits(outage: Outage, area: str, kind: str) -> bool:
+    return outage.area == area and outage.kind in ("", kind)
+
+
+def _fact(link: Link, value: str, reach: Reach) -> LinkFact:
+    subscriptions = [fact(each) for each in _subscriptions(link, reach)]
+    holders = {each.holder for each in subscriptions}
+    household = _household(link, reach)
+    return LinkFact(
+        link=link.id,
+        value=value,
+        party=link.party_id,
+        party_name=reach.names.get(link.party_id or "", ""),
+        household=household,
+        household_label=reach.labels.get(household or "", ""),
+        line=link.subscription_id,
+        people=tuple(Person(each, reach.names[each], each in holders) for each in _people(link, household, reach)),
+        subscriptions=tuple(subscriptions),
+        role=link.role,
+        exclusivity=link.exclusivity,
+        source=link.source,
+        state=link.state,
+        method=link.method,
+        verified_at=link.verified_at,
+        valid_from=link.valid_from,
+        valid_to=link.valid_to,
+        last_seen_at=link.last_seen_at,
+    )
+
+
+def _household(link: Link, reach: Reach) -> str | None:
+    """The household that the link names, or the only one that its line or party belongs to."""
+    if link.subscription_id:
+        return reach.subscriptions[link.subscription_id].household_id
+    homes = reach.homes.get(link.party_id or "", [])
+    return link.household_id or (homes[0] if len(homes) == 1 else None)
+
+
+def _people(link: Link, household: str | None, reach: Reach) -> list[str]:
+    """The party, or a line's holder, or nobody; and for lines and households everybody at home."""
+    if link.party_id:
+        return [link.party_id]
+    holder = [reach.subscriptions[link.subscription_id].holder_id] if link.subscription_id else []
+    return list(dict.fromkeys(holder + reach.members.get(household or "", [])))
+
+
+def _subscriptions(link: Link, reach: Reach) -> list[Subscription]:
+    """Of a line: all that hangs on the same carrier. Of a household or a party: all that is theirs."""
+    known = reach.subscriptions.values()
+    if link.subscription_id:
+        carrier = reach.carrier(reach.subscriptions[link.subscription_id])
+        return [each for each in known if reach.carrier(each) == carrier]
+    homes = {link.household_id} if link.household_id else {*reach.homes.get(link.party_id or "", [])}
+    return [each for each in known if each.household_id in homes or (link.party_id and each.holder_id == link.party_id)]
+
+
+def _point(kind: str, form: str) -> Select[ContactPoint]:
+    return select(ContactPoint).where(ContactPoint.kind == kind, ContactPoint.value == form)

@@ -1,0 +1,294 @@
+"""Who we know: parties (people and organisations), households, and the subscriptions they hold. Names follow TM Forum TMF632."""
+
+from __future__ import annotations
+
+import datetime as dt
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ForeignKey, String, or_, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from cti import numbers
+from cti.db import Base
+from cti.events import PartyAdded
+from cti.ledger import append, uuid7
+
+SUBSCRIPTIONS_MAX = 500  # of one customer that are looked at; more belong to a company whose calls agents sort out
+
+
+class Party(Base):
+    """A person or an organisation. Being a party does not make somebody a customer; a subscription does."""
+
+    __tablename__ = "parties"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), default="person")  # person | organisation
+    name: Mapped[str] = mapped_column(String(200))
+    search_text: Mapped[str] = mapped_column(String(400), index=True, default="")  # folded: ı,I,İ -> i, marks stripped
+    language: Mapped[str] = mapped_column(String(8), default="tr")
+    customer_no: Mapped[str | None] = mapped_column(String(32), unique=True)
+    birth_date: Mapped[str | None] = mapped_column(String(10))
+    tags: Mapped[str] = mapped_column(String(200), default="")  # words separated by spaces: vip ...
+    external_id: Mapped[str | None] = mapped_column(String(100), unique=True)
+    created_at: Mapped[dt.datetime]
+
+
+class Household(Base):
+    """People who share a home, and so its lines."""
+
+    __tablename__ = "households"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    label: Mapped[str] = mapped_column(String(200), index=True)
+
+
+class HouseholdMember(Base):
+    __tablename__ = "household_members"
+
+    household_id: Mapped[str] = mapped_column(ForeignKey("households.id"), primary_key=True)
+    party_id: Mapped[str] = mapped_column(ForeignKey("parties.id"), primary_key=True, index=True)
+    role: Mapped[str] = mapped_column(String(32), default="member")  # member | holder | spouse | child | parent
+
+
+class Subscription(Base):
+    """A service that somebody pays for. `depends_on_id` names the service whose line carries this one: a landline over DSL is dead
+    when the DSL is."""
+
+    __tablename__ = "subscriptions"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    number: Mapped[str] = mapped_column(String(32), unique=True)  # the subscription number on the bill
+    kind: Mapped[str] = mapped_column(String(16))  # dsl | fibre | landline | mobile
+    holder_id: Mapped[str] = mapped_column(ForeignKey("parties.id"), index=True)
+    household_id: Mapped[str | None] = mapped_column(ForeignKey("households.id"), index=True)
+    line_number: Mapped[str | None] = mapped_column(String(20), index=True)  # E.164
+    area: Mapped[str] = mapped_column(String(100), default="", index=True)  # the exchange area that outages name
+    address: Mapped[str] = mapped_column(String(300), default="")
+    depends_on_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"))
+    status: Mapped[str] = mapped_column(String(16), default="active")  # active | suspended | ended
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def add_party(
+    session: Session,
+    *,
+    name: str,
+    now: dt.datetime,
+    source: str,
+    kind: str = "person",
+    customer_no: str | None = None,
+    birth_date: str | None = None,
+    tags: str = "",
+    language: str = "tr",
+    external_id: str | None = None,
+) -> Party:
+    """A new person or organisation. `birth_date` is ISO 8601; ValueError when the name is empty or the date is none."""
+    if not name.strip():
+        raise ValueError("expected a name, got only spaces")
+    if birth_date is not None:
+        dt.date.fromisoformat(birth_date)
+    party = Party(
+        id=uuid7(now), kind=kind, name=name.strip(), search_text=fold(f"{name} {customer_no or ''}")[:400], tags=tags,
+        language=language, customer_no=customer_no, birth_date=birth_date, external_id=external_id, created_at=now,
+    )  # fmt: skip
+    session.add(party)
+    session.flush()
+    append(session, PartyAdded(party=party.id, source=source), now=now)
+    return party
+
+
+def add_household(session: Session, *, label: str, now: dt.datetime) -> Household:
+    household = Household(id=uuid7(now), label=label)
+    session.add(household)
+    session.flush()
+    return household
+
+
+def add_member(session: Session, household: Household, party: Party, role: str = "member") -> HouseholdMember:
+    """Put `party` into `household`; somebody who is in it already stays there in his old role."""
+    member = session.get(HouseholdMember, (household.id, party.id))
+    if member is None:
+        member = HouseholdMember(household_id=household.id, party_id=party.id, role=role)
+        session.add(member)
+        session.flush()
+    return member
+
+
+def add_subscription(
+    session: Session,
+    *,
+    number: str,
+    kind: str,
+    holder: Party,
+    now: dt.datetime,
+    household: Household | None = None,
+    line_number: str | None = None,
+    area: str = "",
+    address: str = "",
+    depends_on: Subscription | None = None,
+    status: str = "active",
+) -> Subscription:
+    """A new service. `line_number` is E.164, and is recognised only once it is linked too (contact_points.link, line_number)."""
+    if line_number is not None and not numbers.E164.fullmatch(line_number):
+        raise ValueError(f"expected a line number as E.164, got {line_number!r}")
+    subscription = Subscription(
+        id=uuid7(now), number=number, kind=kind, holder_id=holder.id, household_id=household.id if household else None,
+        line_number=line_number, area=area, address=address, depends_on_id=depends_on.id if depends_on else None,
+        status=status,
+    )  # fmt: skip
+    session.add(subscription)
+    session.flush()
+    return subscription
+
+
+# --- finding ----------------------------------------------------------------------------------------------------------
+
+LETTERS = str.maketrans({"ı": "i", "ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
+
+
+def fold(text: str) -> str:
+    """What two writings of one name have in common: `İPEK Çağrı` and `ipek cagri`. Turkish ı, I, İ and i are one letter here."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return " ".join(bare.translate(LETTERS).split())
+
+
+def search(session: Session, text: str, limit: int = 20, *, region: str = "TR") -> list[Party]:
+    """Parties by customer, subscription or telephone number (exact), then by the beginnings of all words of a name."""
+    found = {party.id: party for party in _by_number(session, text.strip(), region, limit)}
+    words = fold(text).split()
+    if words:
+        haystack = " " + Party.search_text
+        query = select(Party).where(*(haystack.contains(" " + word, autoescape=True) for word in words))
+        for party in session.scalars(query.order_by(Party.search_text, Party.id).limit(limit)):
+            found.setdefault(party.id, party)
+    return list(found.values())[:limit]
+
+
+def _by_number(session: Session, text: str, region: str, limit: int) -> Sequence[Party]:
+    from cti.records.contact_points import links_to  # not above: contact points know parties
+
+    e164 = numbers.parse(text, region).e164
+    links = links_to(session, e164) if e164 else []
+    lines = [each.subscription_id for each in links]
+    held = or_(Subscription.number == text, Subscription.id.in_(lines))
+    at_home = HouseholdMember.household_id.in_(each.household_id for each in links)
+    ways = (
+        Party.customer_no == text,
+        Party.id.in_([each.party_id for each in links]),
+        Party.id.in_(select(Subscription.holder_id).where(held)),
+        Party.id.in_(select(HouseholdMember.party_id).where(at_home)),
+    )
+    return session.scalars(select(Party).where(or_(*ways)).order_by(Party.search_text, Party.id).limit(limit)).all()
+
+
+def subscriptions_of(session: Session, party_id: str) -> list[Subscription]:
+    """What `party_id` may call about: his own and his households' services, not the ended ones; carriers before what they carry."""
+    homes = select(HouseholdMember.household_id).where(HouseholdMember.party_id == party_id)
+    mine = or_(Subscription.holder_id == party_id, Subscription.household_id.in_(homes))
+    query = select(Subscription).where(mine, Subscription.status != "ended").limit(SUBSCRIPTIONS_MAX)
+    return sorted(session.scalars(query), key=lambda each: (each.depends_on_id is not None, each.number))
+
+
+# --- a party as an agent sees it --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Member:
+    party: str
+    name: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Service:
+    id: str
+    number: str
+    kind: str
+    line_number: str | None
+    area: str
+    status: str
+    depends_on: str | None
+    is_holder: bool  # the card's party, rather than somebody of his household
+
+
+@dataclass(frozen=True)
+class Contact:
+    kind: str
+    value: str
+    role: str
+    state: str
+    link: str
+
+
+@dataclass(frozen=True)
+class PartyCard:
+    id: str
+    kind: str
+    name: str
+    customer_no: str | None
+    language: str
+    tags: tuple[str, ...]
+    household: str | None  # label of the first one by id; few people have two
+    members: tuple[Member, ...] = ()  # of that household, without the card's party
+    services: tuple[Service, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+
+
+def card(session: Session, party_id: str) -> PartyCard:
+    """Everything that stands on one party's card; LookupError when there is no such party."""
+    from cti.records.contact_points import of_party  # not above: contact points know parties
+
+    party = session.get(Party, party_id)
+    if party is None:
+        raise LookupError(f"expected the id of a party, got {party_id!r}")
+    label, members = _household_of(session, party_id)
+    return PartyCard(
+        id=party.id,
+        kind=party.kind,
+        name=party.name,
+        customer_no=party.customer_no,
+        language=party.language,
+        tags=tuple(party.tags.split()),
+        household=label,
+        members=members,
+        services=tuple(_service(each, party_id) for each in subscriptions_of(session, party_id)),
+        contacts=of_party(session, party_id),
+    )
+
+
+def services(session: Session, ids: Sequence[str]) -> tuple[Service, ...]:
+    """These subscriptions, in the order of their numbers."""
+    rows = session.scalars(select(Subscription).where(Subscription.id.in_(ids)).order_by(Subscription.number))
+    return tuple(_service(row, row.holder_id) for row in rows)
+
+
+def _household_of(session: Session, party_id: str) -> tuple[str | None, tuple[Member, ...]]:
+    mine = select(HouseholdMember.household_id).where(HouseholdMember.party_id == party_id)
+    household = session.scalar(select(Household).where(Household.id.in_(mine)).order_by(Household.id).limit(1))
+    if household is None:
+        return None, ()
+    query = (
+        select(Party.id, Party.name, HouseholdMember.role)
+        .join(HouseholdMember, HouseholdMember.party_id == Party.id)
+        .where(HouseholdMember.household_id == household.id, Party.id != party_id)
+        .order_by(Party.name, Party.id)
+    )
+    return household.label, tuple(Member(*row) for row in session.execute(query))
+
+
+def _service(row: Subscription, party_id: str) -> Service:
+    return Service(
+        row.id,
+        row.number,
+        row.kind,
+        row.line_number,
+        row.area,
+        row.status,
+        row.depends_on_id,
+        row.holder_id == party_id,
+    )

@@ -1,0 +1,96 @@
+"""What links lead to: the people at home and the services that some parties, households and lines have between them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from itertools import chain
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from cti.identity import SubscriptionFact
+from cti.records.parties import SUBSCRIPTIONS_MAX, Household, HouseholdMember, Party, Subscription
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The people and services behind some parties, households and lines. `names` holds everybody who is met on the way."""
+
+    names: dict[str, str]  # party id -> name
+    labels: dict[str, str]  # household id -> label
+    members: dict[str, list[str]]  # household id -> party ids, in order of their ids
+    homes: dict[str, list[str]]  # party id -> household ids
+    subscriptions: dict[str, Subscription]  # not ended; carriers before what they carry
+
+    def carrier(self, subscription: Subscription) -> str:
+        """The id of the service at the bottom of `subscription`'s dependencies, as far as they are known here."""
+        met = {subscription.id}
+        while (below := self.subscriptions.get(subscription.depends_on_id or "")) and below.id not in met:
+            subscription = below
+            met.add(below.id)
+        return subscription.id
+
+
+def reached(
+    session: Session, *, parties: Collection[str], households: Collection[str], lines: Collection[str]
+) -> Reach:
+    """Five queries whatever the numbers, each by an index."""
+    named = list(
+        session.scalars(select(Subscription).where(Subscription.id.in_(lines), Subscription.status != "ended"))
+    )
+    holders = {*parties, *(each.holder_id for each in named)}
+    homes: dict[str, list[str]] = {}
+    membership = (
+        select(HouseholdMember).where(HouseholdMember.party_id.in_(parties)).order_by(HouseholdMember.household_id)
+    )
+    for member in session.scalars(membership):
+        homes.setdefault(member.party_id, []).append(member.household_id)
+    home_ids = {
+        *households,
+        *(each.household_id for each in named if each.household_id),
+        *chain(*homes.values()),
+    }
+    labels, members, names = _at_home(session, home_ids)
+    names |= dict(session.execute(select(Party.id, Party.name).where(Party.id.in_(holders))).all())
+    return Reach(names, labels, members, homes, _services(session, named, holders, home_ids))
+
+
+def _at_home(
+    session: Session, home_ids: Collection[str]
+) -> tuple[dict[str, str], dict[str, list[str]], dict[str, str]]:
+    """Labels and members of households, and the members' names."""
+    query = (
+        select(Household.id, Household.label, Party.id, Party.name)
+        .outerjoin(HouseholdMember, HouseholdMember.household_id == Household.id)
+        .outerjoin(Party, Party.id == HouseholdMember.party_id)
+        .where(Household.id.in_(home_ids))
+        .order_by(Household.id, Party.id)
+    )
+    labels: dict[str, str] = {}
+    members: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
+    for household, label, party, name in session.execute(query):
+        labels[household] = label
+        if party:
+            members.setdefault(household, []).append(party)
+            names[party] = name
+    return labels, members, names
+
+
+def _services(
+    session: Session, named: Iterable[Subscription], holders: Collection[str], home_ids: Collection[str]
+) -> dict[str, Subscription]:
+    theirs = or_(Subscription.holder_id.in_(holders), Subscription.household_id.in_(home_ids))
+    query = select(Subscription).where(theirs, Subscription.status != "ended").order_by(Subscription.number)
+    found = {each.id: each for each in [*named, *session.scalars(query.limit(SUBSCRIPTIONS_MAX))]}
+    ordered = sorted(found.values(), key=lambda each: (each.depends_on_id is not None, each.number))
+    return {each.id: each for each in ordered}
+
+
+def fact(subscription: Subscription) -> SubscriptionFact:
+    """The row as the value that identity works with."""
+    return SubscriptionFact(
+        id=subscription.id, number=subscription.number, kind=subscription.kind, area=subscription.area,
+        holder=subscription.holder_id, line_number=subscription.line_number, depends_on=subscription.depends_on_id,
+    )  # fmt: skip

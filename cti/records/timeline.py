@@ -1,0 +1,253 @@
+"""Interactions (TMF683): every contact on every channel, in one order. Channels are rows, not code."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ForeignKey, Index, Select, String, Text, UniqueConstraint, or_, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from cti import ledger
+from cti.db import Base
+from cti.records.contact_points import ContactPoint
+from cti.records.conversations import Conversation
+from cti.records.parties import Party, Subscription
+from cti.records.tickets import Ticket
+
+ENTRIES_MAX = 500
+PHONE = "phone"
+
+
+class ChannelTaken(ValueError):
+    """A channel of this id stands there already."""
+
+
+class UnknownChannel(ValueError):
+    """Contacts come by channels that are rows; this is none of them."""
+
+
+class Channel(Base):
+    """A way of contact. `contact_kind` says which contact points it uses, `icon` names a drawing of the page's set."""
+
+    __tablename__ = "channels"
+
+    id: Mapped[str] = mapped_column(
+        String(32), primary_key=True
+    )  # phone | sms | email | chat | whatsapp | social | branch | ...
+    name_tr: Mapped[str] = mapped_column(String(64))
+    name_en: Mapped[str] = mapped_column(String(64))
+    contact_kind: Mapped[str] = mapped_column(String(16))
+    icon: Mapped[str] = mapped_column(String(32), default="dot")
+
+
+class Interaction(Base):
+    """One contact on one channel. `party_id` is the confirmed party or empty; candidates follow from the contact point's links."""
+
+    __tablename__ = "interactions"
+    __table_args__ = (
+        UniqueConstraint("channel_id", "external_id"),
+        Index("ix_interactions_party_at", "party_id", "at"),
+        Index("ix_interactions_contact_point_at", "contact_point_id", "at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    channel_id: Mapped[str] = mapped_column(ForeignKey("channels.id"))
+    direction: Mapped[str] = mapped_column(String(4))  # in | out
+    contact_point_id: Mapped[str | None] = mapped_column(ForeignKey("contact_points.id"))  # None: withheld
+    party_id: Mapped[str | None] = mapped_column(ForeignKey("parties.id"))
+    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"))
+    ticket_id: Mapped[str | None] = mapped_column(ForeignKey("tickets.id"))
+    conversation: Mapped[str | None] = mapped_column(String(36), unique=True)  # of a phone call
+    external_id: Mapped[str] = mapped_column(String(200))
+    subject: Mapped[str] = mapped_column(String(200), default="")
+    text: Mapped[str] = mapped_column(Text, default="")
+    author: Mapped[str] = mapped_column(String(64), default="")  # agent, for what we sent
+    at: Mapped[dt.datetime]
+
+
+@dataclass(frozen=True)
+class ChannelRow:
+    id: str
+    name_tr: str
+    name_en: str
+    contact_kind: str  # phone | email | social | chat | postal
+    icon: str = "dot"
+
+
+SHIPPED = (
+    ChannelRow("phone", "Telefon", "Phone", "phone", "phone"),
+    ChannelRow("sms", "SMS", "SMS", "phone", "message"),
+    ChannelRow("email", "E-posta", "E-mail", "email", "mail"),
+    ChannelRow("chat", "Web sohbeti", "Web chat", "chat", "chat"),
+    ChannelRow("whatsapp", "WhatsApp", "WhatsApp", "phone", "whatsapp"),
+    ChannelRow("social", "Sosyal medya", "Social media", "social", "social"),
+    ChannelRow("branch", "Şube", "Branch", "phone", "building"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One row of the timeline, plain enough for JSON. What people wrote is hostile text: show it as text only."""
+
+    id: str
+    kind: str  # interaction | call | ticket
+    channel: str
+    direction: str  # in | out
+    at: str  # ISO 8601, UTC
+    subject: str  # of a call the intent, of a ticket its matter
+    text: str  # of a call the agent's note
+    contact: str  # the contact point's value, unmasked; empty when withheld
+    author: str  # the agent
+    ticket: str  # its number
+    party: str | None  # confirmed
+    party_name: str
+
+
+def entries(
+    session: Session,
+    *,
+    parties: Sequence[str],
+    contact_points: Sequence[str] = (),
+    conversation: str | None = None,
+    limit: int = 50,
+) -> list[Entry]:
+    """Newest first: what is known to concern these parties, and what came from these contact points (ids) without a confirmed party.
+    `conversation` adds that call itself and what its number is known for without a party."""
+    call = session.scalar(select(Interaction).where(Interaction.conversation == conversation)) if conversation else None
+    points = [*contact_points, *([call.contact_point_id] if call and call.contact_point_id else [])]
+    concerned = or_(
+        Interaction.party_id.in_(parties),
+        Interaction.party_id.is_(None) & Interaction.contact_point_id.in_(points),
+        Interaction.id.in_([call.id] if call else []),
+    )
+    limit = min(limit, ENTRIES_MAX)
+    found = _entries(session, _interactions().where(concerned).limit(limit)) + _tickets(
+        session, parties, conversation, limit
+    )
+    return sorted(found, key=lambda entry: (entry.at, entry.id), reverse=True)[:limit]
+
+
+def interactions(
+    session: Session, *, party: str | None = None, channel: str | None = None, limit: int = 50
+) -> list[Entry]:
+    """Newest first, tickets not included; of this party and channel where they are given."""
+    query = _interactions().limit(min(limit, ENTRIES_MAX))
+    if party is not None:
+        query = query.where(Interaction.party_id == party)
+    if channel is not None:
+        query = query.where(Interaction.channel_id == channel)
+    return _entries(session, query)
+
+
+def record_call(session: Session, conversation: Conversation, now: dt.datetime) -> str:
+    """The interaction of a call as it stands now: made the first time, brought up to date every further time. Returns its id. No event
+    of its own: the call's events tell of it."""
+    row = session.scalar(select(Interaction).where(Interaction.conversation == conversation.id))
+    if row is None:
+        if session.get(Channel, PHONE) is None:
+            seed_channels(session)  # the call goes on, whatever somebody forgot
+        row = Interaction(
+            id=ledger.uuid7(now), channel_id=PHONE, direction="in", conversation=conversation.id,
+            external_id=conversation.id, contact_point_id=_phone(session, conversation.number), at=conversation.arrived_at,
+        )  # fmt: skip
+        session.add(row)
+    row.party_id = conversation.party_id
+    row.subscription_id = conversation.subscription_id
+    row.ticket_id = conversation.ticket_id
+    row.subject = conversation.intent or ""
+    row.text = conversation.note or ""
+    row.author = conversation.agent or ""
+    session.flush()
+    return row.id
+
+
+def by_external_id(session: Session, channel: str, external_id: str) -> str | None:
+    """The interaction that this message of this channel became, if it came before."""
+    query = select(Interaction.id).where(Interaction.channel_id == channel, Interaction.external_id == external_id)
+    return session.scalar(query)
+
+
+def seed_channels(session: Session) -> None:
+    """The channels that are shipped, those of them that are not there yet."""
+    there = {row.id for row in channels(session)}
+    session.add_all(Channel(**dataclasses.asdict(each)) for each in SHIPPED if each.id not in there)
+    session.flush()
+
+
+def add_channel(session: Session, channel: ChannelRow) -> None:
+    """A channel nobody thought of. ChannelTaken when its id stands for another one."""
+    if session.get(Channel, channel.id) is not None:
+        raise ChannelTaken(f"expected the id of a new channel, {channel.id!r} is there already")
+    session.add(Channel(**dataclasses.asdict(channel)))
+    session.flush()
+
+
+def channels(session: Session) -> list[ChannelRow]:
+    rows = session.scalars(select(Channel).order_by(Channel.id))
+    return [ChannelRow(row.id, row.name_tr, row.name_en, row.contact_kind, row.icon) for row in rows]
+
+
+def known_channel(session: Session, channel: str) -> Channel:
+    """UnknownChannel, naming those that there are."""
+    row = session.get(Channel, channel)
+    if row is None:
+        there = ", ".join(each.id for each in channels(session))
+        raise UnknownChannel(f"expected one of the channels {there}, got {channel[:32]!r}")
+    return row
+
+
+def _phone(session: Session, number: str | None) -> str | None:
+    query = select(ContactPoint.id).where(ContactPoint.kind == "phone", ContactPoint.value == number)
+    return session.scalar(query) if number else None
+
+
+# With the contact's value, the ticket's number and the party's name; each of them may be None.
+Found = Select[Interaction, str, str, str]
+
+
+def _interactions() -> Found:
+    return (
+        select(Interaction, ContactPoint.value, Ticket.number, Party.name)
+        .outerjoin(ContactPoint, ContactPoint.id == Interaction.contact_point_id)
+        .outerjoin(Ticket, Ticket.id == Interaction.ticket_id)
+        .outerjoin(Party, Party.id == Interaction.party_id)
+        .order_by(Interaction.at.desc(), Interaction.id.desc())
+    )
+
+
+def _entries(session: Session, query: Found) -> list[Entry]:
+    return [
+        Entry(
+            id=row.id, kind="call" if row.conversation else "interaction", channel=row.channel_id, direction=row.direction,
+            at=row.at.isoformat(), subject=row.subject, text=row.text, contact=value or "", author=row.author,
+            ticket=number or "", party=row.party_id, party_name=name or "",
+        )
+        for row, value, number, name in session.execute(query)
+    ]  # fmt: skip
+
+
+def _tickets(session: Session, parties: Sequence[str], conversation: str | None, limit: int) -> list[Entry]:
+    """Tickets of these parties, of the subscriptions that they hold, and of this conversation."""
+    held = select(Subscription.id).where(Subscription.holder_id.in_(parties))
+    concerned = or_(
+        Ticket.party_id.in_(parties),
+        Ticket.subscription_id.in_(held),
+        (Ticket.conversation == conversation) if conversation else Ticket.id.is_(None),
+    )
+    query = (
+        select(Ticket, Party.name)
+        .outerjoin(Party, Party.id == Ticket.party_id)
+        .where(concerned)
+        .order_by(Ticket.opened_at.desc(), Ticket.id.desc())
+        .limit(limit)
+    )
+    return [
+        Entry(
+            id=row.id, kind="ticket", channel=row.channel, direction="in", at=row.opened_at.isoformat(), subject=row.matter,
+            text=row.text, contact="", author="", ticket=row.number, party=row.party_id, party_name=name or "",
+        )
+        for row, name in session.execute(query)
+    ]  # fmt: skip
