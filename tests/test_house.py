@@ -25,7 +25,7 @@ TOP_LEVEL = {
 
 PURE = {
     "cti.numbers", "cti.events", "cti.line", "cti.identity", "cti.identity_texts", "cti.calls",
-    "ivr.document", "ivr.engine", "ivr.checks", "ivr.prompts",
+    "ivr.document", "ivr.engine", "ivr.checks", "ivr.prompts", "ivr.facts", "ivr.fields", "ivr.numerals",
     "screenpop.protocol", "screenpop.board", "screenpop.kpis", "screenpop.staffing",
     "recordings.retention", "recordings.verdict",
 }  # fmt: skip

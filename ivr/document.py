@@ -1,0 +1,380 @@
+"""The flow document: what an admin writes, read from JSON into frozen values. How a call walks through it is `ivr.engine`.
+
+A document is a graph of nodes; a prompt is text in each language, kept apart from the nodes that speak it. Reading checks
+the form (every field known and of its type); whether the graph is a good one is `ivr.checks`' business, so that a draft may
+be half finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+from ivr.fields import DocumentError, Fields
+
+FORMAT = 1
+TRIES_MAX = 5  # no node may ask the same caller more often than this
+KEYS_MAX = 20
+TIMEOUT_S_MAX = 30.0
+
+Value = str | int | float | bool | None
+Facts = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words and the language they are spoken in: "For English, press nine" stands among the Turkish prompts."""
+
+    text: str
+    language: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Stands for the value that the fact `name` has when the call comes by."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """`op` is is | is_not | in | above | below | known. A fact that is missing fulfils nothing but `known: false`."""
+
+    fact: str
+    op: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """All of `when` must hold."""
+
+    when: tuple[Condition, ...]
+    to: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One key of a menu: where it leads, what the caller wants by it, and which facts it sets."""
+
+    to: str
+    intent: str = ""
+    set: tuple[tuple[str, Value | Fact], ...] = ()
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """What follows when nothing (`noinput`) or nothing known (`nomatch`) was pressed: `to` leaves at once; without it `say`
+    is spoken and the caller is asked again."""
+
+    say: tuple[str, ...] = ()
+    to: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Node:
+    id: str
+    label: Mapping[str, str] = field(default_factory=dict)  # shown in the agent's path; empty: not worth showing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Say(_Node):
+    """`report`: never cut off by a key, and kept word for word in the conversation's history."""
+
+    say: tuple[str, ...]
+    to: str
+    report: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Menu(_Node):
+    """One key. `giveup` is where `tries_max` bad inputs lead; empty: the document's `person`."""
+
+    say: tuple[str, ...]
+    choices: Mapping[str, Choice]
+    noinput: Otherwise = Otherwise()
+    nomatch: Otherwise = Otherwise()
+    giveup: str = ""
+    tries_max: int = 3
+    timeout_s: float = 5.0
+    no_person: str = ""  # why there is no key 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(_Node):
+    """Several keys into a fact. `*` or a single 0 leads to `person`; what is `secret` is in no log and no event."""
+
+    say: tuple[str, ...]
+    fact: str
+    to: str
+    person: str
+    keys_min: int = 1
+    keys_max: int = 12
+    noinput: Otherwise = Otherwise()
+    nomatch: Otherwise = Otherwise()
+    giveup: str = ""
+    tries_max: int = 3
+    timeout_s: float = 8.0
+    secret: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch(_Node):
+    """The first case that holds; else `otherwise`."""
+
+    cases: tuple[Case, ...]
+    otherwise: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language(_Node):
+    language: str
+    to: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket(_Node):
+    """Open a ticket of `matter` on the subscription that the fact `subscription` names. `text` is a prompt that agents read;
+    it is never spoken. Afterwards the fact `ticket_number` is there (not after `failed`)."""
+
+    matter: str
+    subscription: str
+    opened: str
+    existing: str
+    failed: str
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue(_Node):
+    """A person. An empty `intent` means the one that the caller's last choice named."""
+
+    queue: str
+    intent: str = ""
+    say: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class End(_Node):
+    say: tuple[str, ...] = ()
+
+
+Node = Say | Menu | Ask | Branch | Language | Ticket | Queue | End
+
+
+@dataclass(frozen=True)
+class Document:
+    """`person` names the queue node for everything that goes wrong."""
+
+    id: str
+    title: Mapping[str, str]
+    languages: tuple[str, ...]
+    start: str
+    person: str
+    nodes: Mapping[str, Node]
+    prompts: Mapping[str, Mapping[str, Text]]
+
+
+def read(plain: Any) -> Document:
+    """The document that the parsed JSON `plain` holds. Raises DocumentError."""
+    top = Fields("flow", plain)
+    if (got := top.number("format", FORMAT)) != FORMAT:
+        raise DocumentError(f"flow: expected format {FORMAT}, got {got!r}")
+    top.where = f"flow {top.text('id')}"
+    document = Document(
+        id=top.text("id"),
+        title=top.labels("title"),
+        languages=top.words("languages"),
+        start=top.text("start"),
+        person=top.text("person"),
+        nodes={name: _node(top.where, name, each) for name, each in top.mapping("nodes").items()},
+        prompts={name: _prompt(top.where, name, each) for name, each in top.mapping("prompts").items()},
+    )
+    top.done()
+    return document
+
+
+def routes(node: Node) -> dict[str, str]:
+    """Every way out of `node`: name of the way -> node it leads to."""
+    match node:
+        case Say() | Language():
+            return {"next": node.to}
+        case Menu():
+            keys = {f"key {key}": choice.to for key, choice in node.choices.items()}
+            return keys | _exits(node)
+        case Ask():
+            return {"keys": node.to, "person": node.person} | _exits(node)
+        case Branch():
+            return {f"case {at}": case.to for at, case in enumerate(node.cases, 1)} | {"else": node.otherwise}
+        case Ticket():
+            return {"opened": node.opened, "existing": node.existing, "failed": node.failed}
+        case Queue() | End():
+            return {}
+        case _:
+            assert_never(node)
+
+
+def spoken(node: Node) -> tuple[str, ...]:
+    """The prompts that `node` may speak."""
+    match node:
+        case Say() | Queue() | End():
+            return node.say
+        case Menu() | Ask():
+            return node.say + node.noinput.say + node.nomatch.say
+        case Branch() | Language() | Ticket():
+            return ()
+        case _:
+            assert_never(node)
+
+
+def _exits(node: Menu | Ask) -> dict[str, str]:
+    exits = {"noinput": node.noinput.to, "nomatch": node.nomatch.to, "giveup": node.giveup}
+    return {name: to for name, to in exits.items() if to}
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _node(flow: str, name: str, plain: Any) -> Node:
+    fields = Fields(f"{flow}: node {name!r}", plain)
+    kind = fields.text("kind")
+    if kind not in _KINDS:
+        raise DocumentError(f"{fields.where}: expected a kind of {', '.join(_KINDS)}; got {kind!r}")
+    node = _KINDS[kind](fields, {"id": name, "label": fields.labels("label", {})})
+    fields.done()
+    return node
+
+
+def _say(fields: Fields, base: dict[str, Any]) -> Node:
+    return Say(**base, say=fields.words("say"), to=fields.text("to"), report=fields.flag("report"))
+
+
+def _menu(fields: Fields, base: dict[str, Any]) -> Node:
+    choices = {key: _choice(fields.where, key, each) for key, each in fields.mapping("choices").items()}
+    return Menu(**base, **_asking(fields, 5.0), choices=choices, no_person=fields.text("no_person", ""))
+
+
+def _ask(fields: Fields, base: dict[str, Any]) -> Node:
+    return Ask(
+        **base,
+        **_asking(fields, 8.0),
+        fact=fields.text("fact"),
+        to=fields.text("to"),
+        person=fields.text("person"),
+        keys_min=fields.count("keys_min", 1, 1, KEYS_MAX),
+        keys_max=fields.count("keys_max", 12, 1, KEYS_MAX),
+        secret=fields.flag("secret"),
+    )
+
+
+def _asking(fields: Fields, timeout_s: float) -> dict[str, Any]:
+    return {
+        "say": fields.words("say"),
+        "noinput": _otherwise(fields, "noinput"),
+        "nomatch": _otherwise(fields, "nomatch"),
+        "giveup": fields.text("giveup", ""),
+        "tries_max": fields.count("tries_max", 3, 1, TRIES_MAX),
+        "timeout_s": fields.number("timeout_s", timeout_s, 1, TIMEOUT_S_MAX),
+    }
+
+
+def _otherwise(fields: Fields, key: str) -> Otherwise:
+    inner = Fields(f"{fields.where}, {key}", fields.mapping(key, {}))
+    found = Otherwise(say=inner.words("say", []), to=inner.text("to", ""))
+    inner.done()
+    return found
+
+
+def _branch(fields: Fields, base: dict[str, Any]) -> Node:
+    cases = fields.get("cases", list, "a list of cases", None)
+    read_cases = tuple(_case(f"{fields.where}, case {at}", each) for at, each in enumerate(cases, 1))
+    return Branch(**base, cases=read_cases, otherwise=fields.text("else"))
+
+
+def _language(fields: Fields, base: dict[str, Any]) -> Node:
+    return Language(**base, language=fields.text("language"), to=fields.text("to"))
+
+
+def _ticket(fields: Fields, base: dict[str, Any]) -> Node:
+    return Ticket(
+        **base,
+        matter=fields.text("matter"),
+        subscription=fields.text("subscription"),
+        opened=fields.text("opened"),
+        existing=fields.text("existing"),
+        failed=fields.text("failed"),
+        text=fields.text("text", ""),
+    )
+
+
+def _queue(fields: Fields, base: dict[str, Any]) -> Node:
+    return Queue(**base, queue=fields.text("queue"), intent=fields.text("intent", ""), say=fields.words("say", []))
+
+
+def _end(fields: Fields, base: dict[str, Any]) -> Node:
+    return End(**base, say=fields.words("say", []))
+
+
+_KINDS = {
+    "say": _say, "menu": _menu, "ask": _ask, "branch": _branch,
+    "language": _language, "ticket": _ticket, "queue": _queue, "end": _end,
+}  # fmt: skip
+
+
+def _choice(where: str, key: str, plain: Any) -> Choice:
+    """A bare text is the target alone."""
+    if len(key) != 1 or key not in "0123456789*":
+        raise DocumentError(f"{where}: expected one key of 0 to 9 or * for a choice, got {key!r}")
+    fields = Fields(f"{where}, key {key}", {"to": plain} if isinstance(plain, str) else plain)
+    sets = tuple((name, _setting(fields.where, each)) for name, each in fields.mapping("set", {}).items())
+    choice = Choice(to=fields.text("to"), intent=fields.text("intent", ""), set=sets)
+    fields.done()
+    return choice
+
+
+def _setting(where: str, plain: Any) -> Value | Fact:
+    match plain:
+        case {"fact": str(name)}:
+            return Fact(name)
+        case str() | int() | float() | bool() | None:
+            return plain
+    raise DocumentError(f"{where}: expected a plain value or {{'fact': name}}, got {plain!r}")
+
+
+def _case(where: str, plain: Any) -> Case:
+    fields = Fields(where, plain)
+    when = fields.get("when", list, "a list of conditions", None)
+    case = Case(when=tuple(_condition(where, each) for each in when), to=fields.text("to"))
+    fields.done()
+    return case
+
+
+_OPERANDS: dict[str, tuple[type, ...]] = {
+    "is": (str, int, float, bool), "is_not": (str, int, float, bool), "in": (list,),
+    "above": (int, float), "below": (int, float), "known": (bool,),
+}  # fmt: skip
+
+
+def _condition(where: str, plain: Any) -> Condition:
+    match plain:
+        case {"fact": str(fact), **rest} if len(rest) == 1:
+            op, value = str(next(iter(rest))), next(iter(rest.values()))
+            if op in _OPERANDS and isinstance(value, _OPERANDS[op]):
+                return Condition(fact, op, tuple(value) if isinstance(value, list) else value)
+    ops = ", ".join(_OPERANDS)
+    raise DocumentError(f"{where}: expected a fact and one of {ops} with a fitting value; got {plain!r}")
+
+
+def _prompt(flow: str, name: str, plain: Any) -> dict[str, Text]:
+    fields = Fields(f"{flow}: prompt {name!r}", plain)
+    return {language: _text(fields.where, language, each) for language, each in fields.plain.items()}
+
+
+def _text(where: str, language: str, plain: Any) -> Text:
+    match plain:
+        case str():
+            return Text(plain, language)
+        case {"text": str(words), "language": str(other)}:
+            return Text(words, other)
+    raise DocumentError(f"{where}: expected a text, or text and language, for {language!r}; got {plain!r}")

@@ -1,0 +1,152 @@
+"""Published flows, which never change, and the sessions of running calls: tables and their queries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from cti import ledger
+from cti.db import Base
+from cti.events import CallEvent
+from ivr import document, engine
+from ivr.document import Document
+from ivr.prompts import Book
+
+SHIPPED = ("main",)
+
+
+class Flow(Base):
+    """A flow by name, and the version that new calls get. A call in progress stays on its own."""
+
+    __tablename__ = "flows"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    published: Mapped[int]
+
+
+class FlowVersion(Base):
+    __tablename__ = "flow_versions"
+
+    flow_id: Mapped[str] = mapped_column(ForeignKey("flows.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    document: Mapped[dict[str, Any]] = mapped_column(JSON)
+    published_at: Mapped[dt.datetime]
+    published_by: Mapped[str] = mapped_column(String(64), default="")
+
+
+class FlowSession(Base):
+    """Where a call stands in its flow. `events` counts what its driver has put into the ledger: keeping twice adds nothing."""
+
+    __tablename__ = "flow_sessions"
+
+    conversation: Mapped[str] = mapped_column(String(36), primary_key=True)
+    flow: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int]
+    node: Mapped[str] = mapped_column(String(64))
+    session: Mapped[dict[str, Any]] = mapped_column(JSON)
+    events: Mapped[int] = mapped_column(default=0)
+    updated_at: Mapped[dt.datetime]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version of a flow, read once and shared by all its calls."""
+
+    document: Document
+    version: int
+
+    @cached_property
+    def book(self) -> Book:
+        return Book(self.document)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a driver keeps at a wait. `first` is the number, in this call, of the first of `events`."""
+
+    conversation: str
+    version: int
+    session: engine.Session
+    events: tuple[CallEvent, ...]
+    first: int
+
+
+def publish(session: Session, plain: dict[str, Any], *, by: str, now: dt.datetime) -> int:
+    """Make `plain` the version that new calls get, and return its number; unchanged content keeps the number it has.
+
+    Raises ivr.fields.DocumentError. Whether it is a *good* flow is asked before, outside of the database's writer (ivr.checks).
+    """
+    flow_id = document.read(plain).id
+    row = session.get(Flow, flow_id)
+    if row is not None and session.get_one(FlowVersion, (flow_id, row.published)).document == plain:
+        return row.published
+    last = session.scalars(select(FlowVersion.version).where(FlowVersion.flow_id == flow_id)).all()
+    version = max(last, default=0) + 1
+    if row is None:
+        row = Flow(id=flow_id, published=version)
+        session.add(row)
+        session.flush()
+    row.published = version
+    session.add(FlowVersion(flow_id=flow_id, version=version, document=plain, published_at=now, published_by=by))
+    return version
+
+
+def published(session: Session, flow_id: str) -> Published:
+    """What new calls get. Raises NoResultFound for a flow that was never published."""
+    return version(session, flow_id, session.get_one(Flow, flow_id).published)
+
+
+def version(session: Session, flow_id: str, number: int) -> Published:
+    """One version, for a call that is on it. Raises NoResultFound."""
+    row = session.get_one(FlowVersion, (flow_id, number))
+    return Published(document.read(row.document), number)
+
+
+def seed(session: Session, now: dt.datetime) -> dict[str, int]:
+    """Publish the shipped flows that are not there yet; flow -> its published version. An admin's later version stays."""
+    found: dict[str, int] = {}
+    for flow_id in SHIPPED:
+        plain = shipped(flow_id)
+        ours = session.scalars(select(FlowVersion).where(FlowVersion.flow_id == flow_id))
+        known = any(row.document == plain for row in ours)
+        found[flow_id] = (
+            session.get_one(Flow, flow_id).published if known else publish(session, plain, by="santral", now=now)
+        )
+    return found
+
+
+def shipped(flow_id: str) -> dict[str, Any]:
+    """The JSON of a flow that comes with Santral."""
+    file = resources.files("ivr") / "flows" / f"{flow_id}.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def read_shipped(flow_id: str) -> Document:
+    return document.read(shipped(flow_id))
+
+
+def keep(session: Session, kept: Kept, now: dt.datetime) -> None:
+    """The session as it stands, and the events that led there, in one piece. Events that were kept before are passed over."""
+    row = session.get(FlowSession, kept.conversation)
+    if row is None:
+        row = FlowSession(conversation=kept.conversation, flow=kept.session.flow, version=kept.version, events=0)
+    for event in kept.events[max(0, row.events - kept.first) :]:
+        ledger.append(session, event, now=now)
+    row.events = max(row.events, kept.first + len(kept.events))
+    row.node, row.session, row.updated_at = kept.session.node, kept.session.plain(), now
+    session.add(row)
+
+
+def running(session: Session, conversation: str) -> Kept | None:
+    """Where a call stood at its last wait, for whoever takes it over; its events are in the ledger."""
+    row = session.get(FlowSession, conversation)
+    if row is None:
+        return None
+    return Kept(conversation, row.version, engine.Session.of(row.session), (), row.events)

@@ -1,0 +1,69 @@
+"""A browser's page without a browser: it takes a seat's messages and applies them as the page's own code (_seat.ts) does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from screenpop.hub import LiveSeat, Socket
+from screenpop.protocol import Message
+
+
+class Page:
+    def __init__(self, seat: LiveSeat) -> None:
+        self.live = seat
+        self.socket = Socket()
+        self.seat: dict[str, Any] = {}
+        self.epoch: str | None = None
+        self.seq: int | None = None
+        self.taken: list[Message] = []
+
+    async def open(self) -> Page:
+        """Connect, or come back with the number of the last message that was taken."""
+        self.socket = Socket()
+        await self.live.attach(self.socket, self.epoch, self.seq)
+        self.take_all()
+        return self
+
+    def leave(self) -> None:
+        self.live.detach(self.socket, 0.0)
+
+    def take_all(self) -> None:
+        """Take what waits."""
+        while not self.socket.queue.empty():
+            self.take(self.socket.queue.get_nowait())
+
+    async def until(self, pause_reason: str) -> None:
+        """Take messages until the seat's agent is paused for this reason."""
+        while self.seat["agent"]["pause_reason"] != pause_reason:
+            self.take(await self.socket.queue.get())
+
+    def take(self, message: Message) -> None:
+        self.taken.append(message)
+        match message["type"]:
+            case "snapshot":
+                self.seat, self.epoch, self.seq = message["seat"], message["epoch"], message["seq"]
+            case "event":
+                assert self.seq is not None
+                assert message["seq"] == self.seq + 1, f"expected message {self.seq + 1}, got {message['seq']}"
+                self.seq = message["seq"]
+                for change in message["changes"]:
+                    self._apply(change)
+
+    def _apply(self, change: Message) -> None:
+        match change["part"]:
+            case "seat":
+                self.seat = change["seat"]
+            case "card":
+                rest = [card for card in self.seat["cards"] if card["id"] != change["card"]["id"]]
+                self.seat = {**self.seat, "cards": sorted([*rest, change["card"]], key=_newest, reverse=True)}
+            case "card_gone":
+                rest = [card for card in self.seat["cards"] if card["id"] != change["id"]]
+                self.seat = {**self.seat, "cards": rest}
+            case "agent":
+                self.seat = {**self.seat, "agent": change["agent"]}
+            case "lists":
+                self.seat = {**self.seat, "dispositions": change["dispositions"], "channels": change["channels"]}
+
+
+def _newest(card: dict[str, Any]) -> tuple[str, str]:
+    return card["offered_at"], card["id"]

@@ -1,0 +1,78 @@
+"""Calls as JSON: facts and what is heard in, what is spoken and done out. The session is re-read from JSON between the steps.
+
+A scenario: `language` and `facts` the call begins with, and `calls`: one entry for each step, `hear` (nothing for the first one) and
+what follows: `speaks` (prompt keys), `reads` (a part of the text as it is spoken), `does` (other effects) and `waits` (node).
+Keys that an entry leaves out are not looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cti.line import Digits, Silence
+from ivr import engine, prompts
+from ivr.facts import NOBODY
+
+SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_scenario(path, main_flow):
+    scenario = json.loads(path.read_text(encoding="utf-8"))
+    facts = {**NOBODY, **scenario["facts"]}
+    book = prompts.Book(main_flow)
+    step = engine.start(main_flow, facts, scenario.get("language", "tr"))
+    for at, expected in enumerate(scenario["steps"]):
+        if at > 0:
+            session = engine.Session.of(json.loads(json.dumps(step.session.plain())))
+            assert session == step.session
+            step = engine.hear(main_flow, session, heard(expected["hear"]), facts)
+        assert shown(step, book, facts, expected) == {k: v for k, v in expected.items() if k != "hear"}, f"step {at}"
+
+
+def heard(plain: Any) -> engine.Heard:
+    match plain:
+        case "silence":
+            return Silence()
+        case "hangup":
+            return engine.Gone()
+        case {"done": values, **rest}:
+            return engine.Done(values, new=bool(rest.get("new", True)))
+        case {"failed": reason}:
+            return engine.Failed(reason)
+    return Digits(plain)
+
+
+def shown(step: engine.Step, book: prompts.Book, facts: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """Of `step`, what the scenario looks at."""
+    spoken = [key for effect in step.effects if isinstance(effect, engine.Speak) for key in effect.prompts]
+    spoken += step.wait.prompts if isinstance(step.wait, engine.WaitKeys) else ()
+    known = engine.lookup(step.session, facts)
+    text = " ".join(prompts.text(book.pieces(key, known, step.session.language)) for key in spoken)
+    wait = {engine.WaitKeys: "keys", engine.WaitDone: "ticket"}.get(type(step.wait), "")
+    what = {
+        "speaks": spoken,
+        "reads": [part for part in expected.get("reads", []) if part in text],
+        "does": [done(effect) for effect in step.effects if not isinstance(effect, engine.Speak)],
+        "waits": f"{wait} {step.session.node}".strip() if wait else step.session.state,
+        "opens": opens(step),
+    }
+    return {key: value for key, value in what.items() if key in expected}
+
+
+def done(effect: engine.Effect) -> str:
+    match effect:
+        case engine.ToQueue(queue, intent):
+            return f"queue {queue} {intent}"
+        case engine.SetLanguage(language):
+            return f"language {language}"
+    return "hang up"
+
+
+def opens(step: engine.Step) -> list[str | None]:
+    wanted = step.wait.effect if isinstance(step.wait, engine.WaitDone) else None
+    return [wanted.matter, wanted.subscription] if wanted else []
