@@ -1,0 +1,259 @@
+"""The records by REST: who may be calling, parties, links, tickets, outages. Looking at personal data is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import AwareDatetime, Field
+from sqlalchemy.orm import Session
+
+from cti import numbers
+from cti.auth import User, require
+from cti.events import Candidate
+from cti.identity import Identification, LinkFact
+from cti.identity_texts import reason_text
+from cti.numbers import Number
+from cti.records import contact_points, outages, parties, tickets
+from cti.records.outages import OutageRow
+from cti.records.parties import Party, PartyCard
+from cti.records.tickets import Opened, TicketRow
+from cti.web import Asked, House, Problem, TheHouse, log_read, refusals
+
+router = APIRouter(prefix="/api/v1", tags=["records"])
+
+Anybody = Annotated[User, Depends(require())]
+Chief = Annotated[User, Depends(require("supervisor", "admin"))]
+Id = Annotated[str, Path(max_length=36)]
+IdAsked = Annotated[str | None, Query(max_length=36)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+# --- who may be calling ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateAnswer:
+    party: str | None
+    name: str
+    household: str | None
+    subscriptions: tuple[str, ...]
+    role: str
+    probability: float  # 0..1, among the candidates
+    reasons: tuple[str, ...]  # sentences in the asker's language
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentifyAnswer:
+    """`number` is E.164, or None when it is withheld, malformed (`explanation` says why) or a short code."""
+
+    outcome: str  # unique | ambiguous | none | withheld | malformed
+    level: int
+    number: str | None
+    number_kind: str
+    explanation: str
+    candidates: tuple[CandidateAnswer, ...]
+
+
+@router.get("/identify")
+async def identify(user: Anybody, house: TheHouse, number: Annotated[str, Query(max_length=256)]) -> IdentifyAnswer:
+    """What a caller's number says, in any writing of the default region. Each candidate comes with the reasons for him."""
+    parsed = numbers.parse(number, house.settings.default_region)
+    found = await house.db.read(contact_points.identify, parsed, house.clock())
+    await log_read(house, user=user.name, what="identify", subject=parsed.e164 or "")
+    return _identified(parsed, found, user.language)
+
+
+def _identified(number: Number, found: Identification, language: str) -> IdentifyAnswer:
+    return IdentifyAnswer(
+        outcome=found.outcome.value,
+        level=int(found.level),
+        number=number.e164,
+        number_kind=number.kind.value,
+        explanation=numbers.explain(number, language),
+        candidates=tuple(_candidate(each, language) for each in found.candidates),
+    )
+
+
+def _candidate(candidate: Candidate, language: str) -> CandidateAnswer:
+    return CandidateAnswer(
+        party=candidate.party,
+        name=candidate.party_name,
+        household=candidate.household,
+        subscriptions=candidate.subscriptions,
+        role=candidate.role,
+        probability=candidate.probability,
+        reasons=tuple(reason_text(each, language) for each in candidate.reasons),
+    )
+
+
+# --- parties ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartyAnswer:
+    id: str
+    kind: str
+    name: str
+    customer_no: str | None
+    tags: tuple[str, ...]
+
+
+@router.get("/parties")
+async def get_parties(
+    user: Anybody, house: TheHouse, q: Annotated[str, Query(min_length=2, max_length=100)], limit: Limit = 20
+) -> list[PartyAnswer]:
+    """By name, customer number, subscription number or telephone number."""
+    await log_read(house, user=user.name, what="party", subject=f"search: {q}")
+    found = await house.db.read(parties.search, q, limit, region=house.settings.default_region)
+    return [_party(each) for each in found]
+
+
+@router.get("/parties/{party}")
+async def get_party(party: Id, user: Anybody, house: TheHouse) -> PartyCard:
+    await log_read(house, user=user.name, what="party", subject=party)
+    with refusals():
+        return await house.db.read(parties.card, party)
+
+
+def _party(row: Party) -> PartyAnswer:
+    return PartyAnswer(
+        id=row.id, kind=row.kind, name=row.name, customer_no=row.customer_no, tags=tuple(row.tags.split())
+    )
+
+
+# --- links ---
+
+Kind = Annotated[str, Query(pattern=r"^[a-z][a-z_]{0,15}$")]
+
+
+class LinkAsked(Asked):
+    """Whose a contact point is: exactly one of party, household and subscription."""
+
+    kind: str = Field("phone", pattern=r"^[a-z][a-z_]{0,15}$")
+    value: str = Field(min_length=1, max_length=200)
+    party: str | None = Field(None, max_length=36)
+    household: str | None = Field(None, max_length=36)
+    subscription: str | None = Field(None, max_length=36)
+    role: Literal["owner", "user", "line_number", "work", "neighbour", "former"]
+    exclusivity: Literal["sole", "shared", "unknown"] = "unknown"
+    state: Literal["proposed", "unverified", "verified", "disputed"] = "unverified"
+    method: str = Field("", max_length=32)
+
+
+@dataclass(frozen=True)
+class LinkMadeAnswer:
+    id: str
+    contact_point: str
+    state: str
+
+
+@router.get("/links")
+async def get_links(
+    user: Anybody, house: TheHouse, value: Annotated[str, Query(max_length=200)], kind: Kind = "phone"
+) -> list[LinkFact]:
+    """What a contact point leads to now."""
+    with refusals():
+        form = contact_points.canonical(kind, value, house.settings.default_region)
+    await log_read(house, user=user.name, what="party", subject=f"links: {form}")
+    return await house.db.read(contact_points.links_of, form, kind, now=house.clock())
+
+
+@router.post("/links", status_code=201)
+async def post_link(asked: LinkAsked, user: Anybody, house: TheHouse) -> LinkMadeAnswer:
+    with refusals():
+        return await house.db.work(_link, asked, user, house)
+
+
+def _link(session: Session, asked: LinkAsked, user: User, house: House) -> LinkMadeAnswer:
+    now = house.clock()
+    point = contact_points.ensure(session, asked.kind, asked.value, region=house.settings.default_region, now=now)
+    named = asked.model_dump(exclude={"kind", "value"})
+    source = "api" if user.is_machine else "agent"
+    link = contact_points.link(session, point, source=source, by=user.name, now=now, **named)
+    return LinkMadeAnswer(link.id, point.id, link.state)
+
+
+@router.delete("/links/{link}", status_code=204)
+async def delete_link(
+    link: Id, user: Anybody, house: TheHouse, reason: Annotated[str, Query(max_length=100)] = "not_theirs"
+) -> None:
+    """The link ends now; it stays in the records as one that was."""
+    with refusals():
+        await house.db.work(contact_points.end_link, link, reason=reason, by=user.name, now=house.clock())
+
+
+# --- tickets ---
+
+
+class TicketAsked(Asked):
+    """A matter of a subscription, or of a party when it is not clear which. Channel and conversation say where it was asked for."""
+
+    subscription: str | None = Field(None, max_length=36)
+    party: str | None = Field(None, max_length=36)
+    matter: str = Field(pattern=r"^[a-z][a-z_]{0,31}$")
+    channel: str = Field("phone", min_length=1, max_length=32)
+    conversation: str | None = Field(None, max_length=36)
+    text: str = Field("", max_length=20_000)
+
+
+@router.get("/tickets")
+async def get_tickets(
+    user: Anybody,
+    house: TheHouse,
+    party: IdAsked = None,
+    subscription: IdAsked = None,
+    number: Annotated[str | None, Query(max_length=16)] = None,
+    state: Literal["open", "closed", ""] = "",
+    limit: Limit = 50,
+) -> list[TicketRow]:
+    """Newest first. A `number` whose check digit is wrong is refused: it was misheard."""
+    await log_read(house, user=user.name, what="tickets", subject=number or party or subscription or "")
+    if number is None:
+        return await house.db.read(tickets.recent, party=party, subscription=subscription, state=state, limit=limit)
+    if not tickets.check_digit_ok(number):
+        raise Problem("invalid", f"expected a ticket number with its check digit, got {number!r}")
+    found = await house.db.read(tickets.by_number, number)
+    return [found] if found else []
+
+
+@router.post("/tickets", status_code=201, responses={200: {"description": "One was open; the contact was appended."}})
+async def post_ticket(asked: TicketAsked, user: Anybody, house: TheHouse, response: Response) -> Opened:
+    with refusals():
+        opened = await house.db.work(tickets.open_once, now=house.clock(), **asked.model_dump())
+    response.status_code = 201 if opened.new else 200
+    return opened
+
+
+# --- outages ---
+
+
+class OutageAsked(Asked):
+    """`kind` of the subscriptions that it hits; empty means all. Without `started_at` it began now."""
+
+    area: str = Field(min_length=1, max_length=100)
+    kind: Literal["dsl", "fibre", "landline", "mobile", ""] = ""
+    cause: str = Field("", max_length=200)
+    started_at: AwareDatetime | None = None
+    estimate_at: AwareDatetime | None = None
+
+
+@router.get("/outages")
+async def get_outages(user: Anybody, house: TheHouse, limit: Limit = 50) -> list[OutageRow]:
+    """The open ones, newest first."""
+    return await house.db.read(outages.recent, limit=limit)
+
+
+@router.post("/outages", status_code=201)
+async def post_outage(asked: OutageAsked, chief: Chief, house: TheHouse) -> OutageRow:
+    now = house.clock()
+    asked = asked.model_copy(update={"started_at": asked.started_at or now})
+    return await house.db.work(outages.open_outage, now=now, **asked.model_dump())
+
+
+@router.delete("/outages/{outage}", status_code=204)
+async def delete_outage(outage: Id, chief: Chief, house: TheHouse) -> None:
+    """The service is back."""
+    if not await house.db.work(outages.close, outage, house.clock()):
+        raise Problem("not-found", f"no outage {outage} is open")
