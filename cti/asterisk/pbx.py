@@ -59,8 +59,8 @@ NUMBERS = (
     *("ivr_calls_max", "calls_max", "queue_wait_s", "queue_tries_max", "announce_every_s", "qualify_s"),
 )
 SAID_IN_FALLBACK = {  # prompt -> words; the prompt builder may put better voices in the same files
-    "fallback_tr": "Aradığınız için teşekkür ederiz. Görüşmeniz kaydedilmektedir. Sizi bir temsilcimize bağlıyoruz.",
-    "fallback_en": "Thank you for calling. This call is recorded. We are connecting you to an agent.",
+    "fallback_tr": "Görüşmeniz kaydedilmektedir. Aradığınız için teşekkür ederiz. Sizi bir temsilcimize bağlıyoruz.",
+    "fallback_en": "This call is recorded. Thank you for calling. We are connecting you to an agent.",
     "waiting_tr": "Temsilcilerimiz hâlâ meşgul. Lütfen hattan ayrılmayın.",
     "waiting_en": "All our agents are still busy. Please stay on the line.",
     "sorry_tr": "Şu anda size yardımcı olamıyoruz. Lütfen daha sonra tekrar arayın.",

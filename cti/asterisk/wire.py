@@ -1,0 +1,45 @@
+"""What leaves for Asterisk is made harmless here: text for AMI lines, AGI arguments and ARI addresses.
+
+A caller's name is hostile until it went through one of these. Nothing here knows a socket.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+LINE_BREAKERS = re.compile(r"[\r\n\0]")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+LONE_SURROGATES = re.compile(r"[\ud800-\udfff]")
+
+
+class Unsafe(ValueError):
+    """A text that would mean something else to Asterisk than to us; the message says where, never what."""
+
+
+def ami_line(key: str, value: str) -> bytes:
+    """One `Key: value` line of an AMI action. Raises Unsafe when either could end the line or the key."""
+    if not key or not key.isascii() or ":" in key or not key.isprintable() or " " in key:
+        raise Unsafe("expected an AMI header name of printable ASCII without ':' and blanks")
+    if LINE_BREAKERS.search(value) or LONE_SURROGATES.search(value):
+        raise Unsafe(f"expected the AMI header {key} without CR, LF, NUL and half characters")
+    return f"{key}: {value}\r\n".encode()
+
+
+def agi_quoted(value: object) -> str:
+    """`value` as one argument of an AGI command, between quotes. Line ends and NUL become blanks."""
+    text = LINE_BREAKERS.sub(" ", str(value))
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def path(*segments: str) -> str:
+    """An ARI address such as `channels/1795320823.0/answer`; no segment can become two, or a query."""
+    for segment in segments:
+        if segment in ("", ".", "..") or LONE_SURROGATES.search(segment):
+            raise Unsafe("expected the segments of an ARI address to be names")
+    return "/".join(quote(segment, safe="") for segment in segments)
+
+
+def shown(text: str, length_max: int) -> str:
+    """Text from a stranger, for our logs and records: control characters become blanks, and it is cut."""
+    return LONE_SURROGATES.sub("\ufffd", CONTROLS.sub(" ", text[:length_max]))
