@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import structlog
+
 from cti.events import Recorded
+
+log = structlog.get_logger(__name__)
 
 Subscriber = Callable[[Recorded], None]
 
@@ -31,7 +35,14 @@ class MemoryBus:
     def publish(self, news: Iterable[Recorded]) -> None:
         for recorded in news:
             for subscriber in list(self._subscribers):
-                subscriber(recorded)
+                _tell(subscriber, recorded)
+
+
+def _tell(subscriber: Subscriber, recorded: Recorded) -> None:
+    try:
+        subscriber(recorded)
+    except Exception as error:  # noqa: BLE001  what is told is durable: its writer and the other subscribers go on
+        log.error("bus.subscriber_failed", seq=recorded.seq, type=recorded.event.type, error=repr(error))
 
 
 def open_bus(url: str) -> MemoryBus:

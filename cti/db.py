@@ -192,6 +192,7 @@ class _Sqlite:
         except Exception as error:  # noqa: BLE001  handed to whoever awaits this job; the others of the group go on
             job.error = error
             savepoint.rollback()
+        session.expunge_all()  # rows that this job returned are its own: the next one's failure must not expire them
 
     def _tell(self, group: list[_Job]) -> None:
         """Crossing: from the writer thread to the loop, one call for the whole group so that the order is the commit's."""
@@ -213,13 +214,18 @@ class _Sqlite:
 class _Postgres:
     def __init__(self, owner: Database) -> None:
         self._owner = owner
-        self._engine = create_async_engine(owner.url, pool_size=READERS * 2, max_overflow=READERS, pool_pre_ping=True)
+        self._engine = create_async_engine(
+            owner.url, pool_size=READERS * 2, max_overflow=READERS, pool_pre_ping=True, hide_parameters=True
+        )
         self._order = asyncio.Lock()
+        self._working = 0
 
     async def work(self, run: Callable[[Session], T]) -> T:
         """A transaction of its own. News is told under a lock that begins before the sequence number is taken (`ledger.append`
         serialises on its counter row), so the order of telling is the order of `seq`."""
         news: list[Any] = []
+        if self._working >= WORKS_WAITING_MAX:
+            raise Overloaded(f"{WORKS_WAITING_MAX} works wait for the database")
 
         def in_session(session: Session) -> T:
             session.info[NEWS] = news
@@ -237,11 +243,16 @@ class _Postgres:
                         self._owner.on_commit(news)
                 return result
 
-        return await _in_time(transaction())
+        self._working += 1
+        try:
+            return await _in_time(transaction())
+        finally:
+            self._working -= 1
 
     async def read(self, run: Callable[[Session], T]) -> T:
         async def reading() -> T:
             async with self._engine.connect() as connection:
+                await connection.execution_options(isolation_level="REPEATABLE READ")  # one moment for all its queries
                 return await connection.run_sync(lambda sync: _in_session(sync, run))
 
         return await _in_time(reading())
@@ -265,7 +276,13 @@ async def _in_time(answer: Awaitable[T]) -> T:
 
 def sqlite_engine(url: str) -> Engine:
     """An engine whose connections are durable (WAL, fully synced) and whose transactions begin only where we say so."""
-    engine = create_engine(url, connect_args={"check_same_thread": False}, pool_size=READERS + 1, max_overflow=0)
+    engine = create_engine(
+        url,
+        connect_args={"check_same_thread": False},
+        pool_size=READERS + 1,
+        max_overflow=0,
+        hide_parameters=True,  # errors are logged; what people wrote and their numbers are not
+    )
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:

@@ -64,6 +64,7 @@ class ToQueue:
     conversation: str
     recording: str
     priority: int = 0
+    language: str = ""  # of what the queue says; "" leaves it to the dialplan
 
 
 class Line(Protocol):

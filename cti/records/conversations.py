@@ -24,7 +24,7 @@ class Conversation(Base):
     raw: Mapped[str] = mapped_column(String(80), default="")
     number: Mapped[str | None] = mapped_column(String(20), index=True)
     number_kind: Mapped[str] = mapped_column(String(16))
-    caller_name: Mapped[str] = mapped_column(String(200), default="")
+    caller_name: Mapped[str] = mapped_column(String(500), default="")
     language: Mapped[str] = mapped_column(String(8), default="tr")
     outcome: Mapped[str] = mapped_column(String(16), default="none")
     level: Mapped[int] = mapped_column(default=0)

@@ -1,0 +1,328 @@
+"""What the commands do: prepare this machine, start the parts in their order, and end them all again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+import uvicorn
+from pydantic import SecretStr
+
+from cti import auth
+from cti.app import House, utc_now, web_app
+from cti.asterisk import debs, pbx
+from cti.asterisk.plan import Pbx, Phone, Queue
+from cti.config import Settings
+from cti.db import Database
+from cti.demo import carrier, company, phones
+from cti.demo.sipp import Address
+from cti.speech import Espeak
+from ivr import document, prompts
+from ivr import store as flows
+from ivr.voice import Voice
+
+Say = Callable[[str], None]
+
+READY_WAIT_S = 30.0
+STOP_WAIT_S = 20
+QUEUES = ("technical", "customer_care")
+DEFAULT_QUEUE = "customer_care"
+
+
+class NotReady(Exception):
+    """The node could not be made ready for calls; the text says which part and what came."""
+
+
+def tools(settings: Settings, say: Say, *, browser: bool = False) -> None:
+    """Find or fetch Asterisk, SIPp and espeak-ng; Chromium too when the tests are to run. Raises debs.DebsError."""
+    for program in ("asterisk", "sipp", "espeak-ng"):
+        try:
+            debs.find(program, settings.tools)
+        except debs.DebsError:
+            say(f"{program} is missing here: fetching Asterisk, SIPp and espeak-ng")
+            debs.telephony(settings.tools, say)
+    if browser:
+        chromium(settings, say)
+
+
+def chromium(settings: Settings, say: Say) -> Path:
+    """A Chromium that the tests can drive: the machine's own, or one fetched into the tools' folder."""
+    with contextlib.suppress(debs.DebsError):
+        return Path(debs.find("chromium", settings.tools.with_name("browser"))[0])
+    return debs.browser(settings.tools.with_name("browser"), say)
+
+
+def voice(settings: Settings) -> tuple[Voice, Espeak]:
+    """The prompts' folder and the voice that fills it. The caller closes the second."""
+    synth = Espeak(tuple(debs.find("espeak-ng", settings.tools)))
+    return Voice(settings.prompts, synth), synth
+
+
+async def build_prompts(settings: Settings, say: Say) -> Voice:
+    """Synthesise what the shipped flow may ever say and is not there yet."""
+    built, synth = voice(settings)
+    try:
+        await built.build(prompts.all_pieces(document.read(flows.shipped("main"))), say)
+    finally:
+        synth.close()
+    return built
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the database to today's shape, with the rows without which nothing works."""
+    house = House(settings, voice(settings)[0], ari_password="", ami_password="")
+    try:
+        await house.prepare()
+    finally:
+        await house.db.close()
+
+
+async def add_user(settings: Settings, *, name: str, role: auth.Role, agent: str, password: str) -> None:
+    """Somebody who may sign in from now on. Raises ValueError for a role that there is not, or a short password."""
+    hashed = await asyncio.to_thread(auth.hash_password, password)
+    db = Database(settings.database)
+    try:
+        await db.work(
+            auth.add_user, name=name, display_name=name, role=role, password_hash=hashed, agent=agent, now=utc_now()
+        )
+    finally:
+        await db.close()
+
+
+async def plan(settings: Settings) -> Pbx:
+    """The private Asterisk for the agents that this database knows: a phone each, all in both queues, in their order."""
+    db = Database(settings.database)
+    try:
+        agents = await db.read(auth.agents)
+    finally:
+        await db.close()
+    members = tuple((agent, 0) for agent in agents)
+    return Pbx(
+        data_dir=settings.data_dir, host=settings.sip_host, sip_port=settings.sip_port, http_port=settings.ari_port,
+        ami_port=settings.ami_port, agi_host=settings.agi_host, agi_port=settings.agi_port,
+        rtp_start=settings.rtp_start, rtp_end=settings.rtp_end, trunk_match=settings.trunk_match,
+        claim_timeout_ms=settings.claim_timeout_ms, ivr_calls_max=settings.calls_max, region=settings.default_region,
+        phones=tuple(Phone(agent) for agent in agents), queues=tuple(Queue(name, members) for name in QUEUES),
+        default_queue=DEFAULT_QUEUE, prompts_dir=settings.prompts, recordings_dir=settings.recordings,
+        tools_dir=settings.tools,
+    )  # fmt: skip
+
+
+async def run(settings: Settings, say: Say) -> int:
+    """Everything on this machine, in the foreground, until Ctrl-C; leaves no process behind."""
+    say("looking for Asterisk, SIPp and espeak-ng")
+    await asyncio.to_thread(tools, settings, say)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    built = await build_prompts(settings, say)
+    await migrate(settings)
+    password = await load_demo(settings, say) if settings.demo else None
+    switch = await plan(settings)
+    say("starting Asterisk")
+    running = await asyncio.to_thread(pbx.start, switch)
+    try:
+        known = pbx.keep_secrets(switch)
+        house = House(settings, built, ari_password=known.ari, ami_password=known.ami)
+        async with serving(house), demo_phones(settings, switch):
+            tell_ready(settings, password)
+            await stopped()
+    finally:
+        await asyncio.to_thread(running.stop)
+    return 0
+
+
+async def serve(settings: Settings, say: Say) -> int:
+    """The bridge alone, beside an Asterisk that others run."""
+    built = await build_prompts(settings, say)
+    house = House(
+        settings, built, ari_password=settings.ari_password.get_secret_value(),
+        ami_password=settings.ami_password.get_secret_value(),
+    )  # fmt: skip
+    async with serving(house):
+        tell_ready(settings, None)
+        await stopped()
+    return 0
+
+
+async def pbx_alone(settings: Settings, say: Say) -> int:
+    switch = await plan(settings)
+    running = await asyncio.to_thread(pbx.start, switch)
+    say(f"Asterisk runs as process {running.pid}; Ctrl-C ends it")
+    try:
+        await stopped()
+    finally:
+        await asyncio.to_thread(running.stop)
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def serving(house: House) -> AsyncIterator[None]:
+    """The node with its web server, ready for calls inside the block."""
+    settings = house.settings
+    server = uvicorn.Server(
+        uvicorn.Config(
+            web_app(house), host=settings.http_host, port=settings.http_port, log_level="warning", access_log=False,
+            ws="websockets-sansio", ws_ping_interval=None, ws_per_message_deflate=False, server_header=False,
+            timeout_graceful_shutdown=STOP_WAIT_S,
+        )
+    )  # fmt: skip
+    task = asyncio.create_task(server._serve(), name="http")  # `serve` would take the signals, which are ours
+    try:
+        await _ready(house, server, task)
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.wait([task], timeout=STOP_WAIT_S + 5)
+
+
+async def _ready(house: House, server: uvicorn.Server, task: asyncio.Task[None]) -> None:
+    try:
+        async with asyncio.timeout(READY_WAIT_S):
+            while not (server.started and all(house.doors().values())):
+                if task.done():
+                    raise NotReady(f"expected a web server on port {house.settings.http_port}, it ended: {_why(task)}")
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        closed = [name for name, is_open in house.doors().items() if not is_open]
+        raise NotReady(f"expected {' and '.join(closed)} of Asterisk within {READY_WAIT_S:g} s, no answer") from None
+
+
+def _why(task: asyncio.Task[None]) -> str:
+    error = None if task.cancelled() else task.exception()
+    return repr(error) if error else "is the port taken? Set SANTRAL_HTTP_PORT"
+
+
+async def stopped() -> None:
+    """Returns at Ctrl-C or SIGTERM."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, stop.set)
+    await stop.wait()
+
+
+def tell_ready(settings: Settings, password: str | None) -> None:
+    """The line that others wait for, and below it where to look and how to sign in."""
+    typer.echo(f"santral: ready http://{settings.http_host}:{settings.http_port}/")
+    if password is None:
+        return
+    texts = GREETING["tr" if settings.language == "tr" else "en"]
+    typer.echo(texts["sign_in"].format(password=password))
+    for each in company.demo_callers():
+        language = "tr" if settings.language == "tr" else "en"
+        typer.echo(f"  santral demo call --from {each.number:<14} # {each.label[language]}. {each.expect[language]}")
+
+
+GREETING = {
+    "tr": {
+        "sign_in": "Giriş: agent1001 … agent1004, supervisor, admin; parola: {password}\n"
+        "Başka bir terminalde bir çağrı deneyin (Ctrl-C hepsini durdurur):"
+    },
+    "en": {
+        "sign_in": "Sign in as agent1001 … agent1004, supervisor or admin; password: {password}\n"
+        "Try a call from another terminal (Ctrl-C ends everything):"
+    },
+}
+
+
+# --- the demo company ---
+
+
+async def load_demo(settings: Settings, say: Say) -> str:
+    """Load the demo company into an empty database; returns the demo users' password."""
+    given = settings.demo_password.get_secret_value()
+    kept = settings.data_dir / "demo_password"
+    password = given or (kept.read_text(encoding="utf-8").strip() if kept.exists() else secrets.token_urlsafe(9))
+    if not given:
+        kept.touch(mode=0o600)
+        kept.write_text(password + "\n", encoding="utf-8")
+    hashed = await asyncio.to_thread(auth.hash_password, password)
+    db = Database(settings.database)
+    try:
+        if await db.work(company.load, now=utc_now(), password_hash=hashed):
+            say("the demo company is loaded")
+    finally:
+        await db.close()
+    return password
+
+
+@contextlib.asynccontextmanager
+async def demo_phones(settings: Settings, switch: Pbx) -> AsyncIterator[phones.Phones | None]:
+    """The agents' demo phones, registered, inside the block; nothing when the demo is off or they shall not answer."""
+    if not settings.demo or settings.demo_answer_s < 0:
+        yield None
+        return
+    ringing = phones.Phones(
+        sipp=debs.find("sipp", settings.tools),
+        target=Address(settings.sip_host, settings.sip_port),
+        passwords=pbx.keep_secrets(switch).phones,
+        out_dir=settings.data_dir / "demo",
+        behaviours=dict.fromkeys(
+            (phone.name for phone in switch.phones), phones.Behaviour(settings.demo_answer_s, settings.demo_talk_s)
+        ),
+        host=settings.demo_phones_host,
+        port=settings.demo_phones_port,
+        media_port=settings.demo_media_port,
+    )
+    async with ringing:
+        yield ringing
+
+
+@dataclass(frozen=True)
+class DemoCall:
+    """What `santral demo call` was asked for. An empty `caller` withholds the number."""
+
+    caller: str
+    to: str
+    name: str
+    keys: tuple[str, ...]
+    hold_s: float
+
+
+async def demo_call(settings: Settings, wanted: DemoCall, say: Say) -> int:
+    """Place one call from the demo carrier and say how it went; 1 when it was not answered."""
+    await place(settings, wanted, say)
+    return 0
+
+
+async def place(settings: Settings, wanted: DemoCall, say: Say) -> None:
+    """One call from the demo carrier. Raises NotReady when nobody answered."""
+    say(f"calling {wanted.to} from {wanted.caller or 'a withheld number'}")
+    from_there = carrier.Carrier(
+        sipp=debs.find("sipp", settings.tools),
+        target=Address(settings.sip_host, settings.sip_port),
+        out_dir=settings.data_dir / "demo",
+        host=settings.demo_carrier_host,
+    )
+    who = carrier.Caller(wanted.caller, name=wanted.name, withheld=not wanted.caller)
+    result = await carrier.call(from_there, who, to=wanted.to, keys=wanted.keys, hold_s=wanted.hold_s)
+    if not result.answered:
+        raise NotReady(f"expected an answer, came: {result.status} {result.cause}; the log is {result.log}")
+    say(f"answered after {result.answer_s or 0:.2f} s, talked {result.talk_s:.0f} s, ended by {result.ended_by}")
+
+
+def api_description() -> dict[str, Any]:
+    """The OpenAPI document of the running code; nothing is started for it."""
+    settings = Settings(database_url="sqlite://", demo_password=SecretStr(""))
+    house = House(settings, Voice(settings.prompts, _Mute()), ari_password="", ami_password="")
+    return web_app(house).openapi()
+
+
+class _Mute:
+    """A voice for commands that never speak."""
+
+    name = "mute"
+
+    def voice(self, language: str) -> str:
+        return "mute"
+
+    async def speak(self, text: str, language: str, out: Path) -> None:
+        raise NotImplementedError
+
+    async def convert(self, source: Path, out: Path) -> None:
+        raise NotImplementedError

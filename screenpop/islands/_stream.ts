@@ -1,0 +1,245 @@
+// The one socket of this browser: keeps the seat, resumes after a break, and says so to all tabs. Runs in the SharedWorker, or in
+// the page where there is none. It knows nothing of what is drawn.
+import { type Arrivals, type FromStream, instant, type Line, type ToStream } from "./_messages";
+import { Outbox } from "./_outbox";
+import {
+  BAD_MESSAGE,
+  type Card,
+  type Change,
+  FORBIDDEN,
+  type FromServer,
+  NOT_SIGNED_IN,
+  type Seat,
+  SUBPROTOCOL,
+  type ToServer,
+  VERSION,
+} from "./_protocol";
+import { applied } from "./_seat";
+
+const WAIT_FIRST_MS = 200;
+const WAIT_MAX_MS = 10_000;
+const DOUBT_AFTER_MS = 15_000; // the server pings every 10 s
+const DEAD_AFTER_MS = 25_000;
+const ARRIVALS_MAX = 100;
+
+export class Stream {
+  private socket: WebSocket | null = null;
+  private url = "";
+  private language = "";
+  private seat: Seat | null = null;
+  private epoch: string | null = null;
+  private seq: number | null = null;
+  private synced = false; // a snapshot or "resumed" came on the present socket
+  private doubtful = false;
+  private stopped = false;
+  private attempt = 0;
+  private heardAt = 0; // the last message, on whichever socket
+  private quietSince = 0; // the last message on this socket, or its opening
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private line: Line = { state: "connecting", heard_at: 0 };
+  private arrivals: Arrivals = {};
+  private ahead_ms = 0;
+  private readonly outbox = new Outbox();
+
+  /** `tell` reaches every tab. */
+  constructor(private readonly tell: (message: FromStream) => void) {
+    setInterval(() => this.watch(), 1000);
+  }
+
+  /** What a tab asks. `answer` reaches that tab only. */
+  hear(message: ToStream, answer: (message: FromStream) => void): void {
+    switch (message.kind) {
+      case "join":
+        return this.join(message.url, message.language, answer);
+      case "command":
+        this.outbox.add(message.command);
+        this.tellPending();
+        return this.flush();
+      case "painted":
+        this.outbox.acknowledge({ type: "painted", offer: message.offer, ms: message.ms });
+        return this.flush();
+      case "seen":
+        this.outbox.acknowledge({ type: "seen", offer: message.offer });
+        return this.flush();
+      case "online":
+        return this.hint(message.online);
+      case "drop":
+        return this.lost();
+      case "leave":
+        return this.signedOut();
+      case "bye":
+        return;
+    }
+  }
+
+  private join(url: string, language: string, answer: (message: FromStream) => void): void {
+    answer({ kind: "line", line: this.line });
+    answer({ kind: "clock", ahead_ms: this.ahead_ms });
+    answer({ kind: "pending", commands: this.outbox.pending() });
+    if (this.seat && language === this.language) answer({ kind: "seat", seat: this.seat, arrivals: this.arrivals });
+    const fresh = this.socket !== null && language !== this.language;
+    this.url = url;
+    this.language = language;
+    this.stopped = false;
+    if (fresh) this.startOver();
+    else if (!this.socket && this.timer === undefined) this.open();
+  }
+
+  private open(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const socket = new WebSocket(this.url, SUBPROTOCOL);
+    this.socket = socket;
+    this.synced = false;
+    this.quietSince = instant();
+    socket.onopen = () => this.send({ type: "hello", v: VERSION, epoch: this.epoch, seq: this.seq, language: this.language });
+    socket.onmessage = (event) => this.heard(JSON.parse(String(event.data)) as FromServer);
+    socket.onclose = (event) => this.closed(event.code);
+  }
+
+  private heard(message: FromServer): void {
+    this.heardAt = this.quietSince = instant();
+    this.doubtful = false;
+    switch (message.type) {
+      case "snapshot":
+        this.epoch = message.epoch;
+        this.seq = message.seq;
+        this.seat = message.seat;
+        this.arrived(message.seat.cards);
+        this.tell({ kind: "seat", seat: message.seat, arrivals: this.arrivals });
+        return this.live();
+      case "resumed":
+        if (message.epoch !== this.epoch || !this.seat) return this.startOver();
+        return this.live();
+      case "event":
+        return this.changed(message.seq, message.changes);
+      case "ping":
+        this.ahead_ms = message.at_ms - Date.now();
+        this.tell({ kind: "clock", ahead_ms: this.ahead_ms });
+        if (this.seq !== null) this.send({ type: "pong", seq: this.seq });
+        return this.tellLine();
+      case "result":
+        return this.settled(message.key, message.ok ? null : message.error);
+      case "moved":
+        return this.lost(message.after_ms);
+    }
+  }
+
+  private changed(seq: number, changes: Change[]): void {
+    if (!this.seat || this.seq === null) return this.startOver();
+    if (seq <= this.seq) return; // said before the break, and again after it
+    if (seq > this.seq + 1) return this.startOver();
+    this.seq = seq;
+    this.seat = applied(this.seat, changes);
+    this.arrived(this.seat.cards);
+    this.tell({ kind: "changes", changes, arrivals: this.arrivals });
+    this.tellLine();
+  }
+
+  private arrived(cards: Card[]): void {
+    const fresh = cards.filter((card) => !(card.offer in this.arrivals)).map((card) => [card.offer, this.heardAt] as const);
+    this.arrivals = Object.fromEntries([...Object.entries(this.arrivals), ...fresh].slice(-ARRIVALS_MAX));
+  }
+
+  private live(): void {
+    this.synced = true;
+    this.attempt = 0;
+    this.tellLine();
+    this.flush();
+  }
+
+  private settled(key: string, error: { code: string; text: string } | null): void {
+    const command = this.outbox.settle(key);
+    if (command) this.tell({ kind: "result", command, error });
+    this.tellPending();
+  }
+
+  private flush(): void {
+    if (!this.synced || this.socket?.readyState !== WebSocket.OPEN) return;
+    for (const message of this.outbox.take()) this.send(message);
+  }
+
+  private send(message: ToServer): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  private closed(code: number): void {
+    if (code === NOT_SIGNED_IN) return this.signedOut();
+    if (code === BAD_MESSAGE) this.refused();
+    this.lost(undefined, code === FORBIDDEN ? "forbidden" : "reconnecting");
+  }
+
+  /** The server could not read us. Sending the same again would end the same, so those commands fail. */
+  private refused(): void {
+    for (const { key } of this.outbox.unanswered()) this.settled(key, { code: "bad_message", text: "" });
+    this.epoch = this.seq = null;
+  }
+
+  /** Without `after_ms`: exponential, with full jitter, so that a thousand browsers do not come back in one wave. */
+  private lost(after_ms?: number, state: Line["state"] = "reconnecting"): void {
+    this.let_go();
+    const most = Math.min(WAIT_MAX_MS, WAIT_FIRST_MS * 2 ** this.attempt++);
+    const wait = state === "forbidden" ? WAIT_MAX_MS : (after_ms ?? 0) + Math.random() * most;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.open(), wait);
+    this.tellLine(this.seat || state === "forbidden" ? state : "connecting");
+  }
+
+  private let_go(): void {
+    this.synced = false;
+    this.outbox.again();
+    const socket = this.socket;
+    this.socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  /** Our picture cannot be continued: take a whole one. */
+  private startOver(): void {
+    this.epoch = this.seq = null;
+    this.lost();
+  }
+
+  private signedOut(): void {
+    this.let_go();
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.stopped = true;
+    this.seat = this.epoch = this.seq = null;
+    this.tell({ kind: "signed_out" });
+  }
+
+  private hint(online: boolean): void {
+    if (this.stopped) return;
+    if (!online) {
+      this.doubtful = true; // only a doubt: a server on this very machine still answers, and its next ping says so
+      this.tellLine();
+    } else if (this.timer !== undefined) {
+      this.attempt = 0;
+      this.open();
+    }
+  }
+
+  private watch(): void {
+    if (!this.socket) return;
+    const silent_ms = instant() - this.quietSince;
+    if (silent_ms > DEAD_AFTER_MS) return this.lost();
+    if (silent_ms > DOUBT_AFTER_MS && !this.doubtful) {
+      this.doubtful = true;
+      this.tellLine();
+    }
+  }
+
+  private tellLine(otherwise: Line["state"] = this.line.state): void {
+    const up = this.synced && !this.doubtful;
+    const state = up ? "connected" : this.doubtful ? "reconnecting" : otherwise;
+    const changed = state !== this.line.state;
+    this.line = { state, heard_at: this.seat ? this.heardAt : 0 };
+    if (changed) this.tell({ kind: "line", line: this.line });
+  }
+
+  private tellPending(): void {
+    this.tell({ kind: "pending", commands: this.outbox.pending() });
+  }
+}

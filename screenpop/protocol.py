@@ -1,0 +1,240 @@
+"""Messages between server and browser, typed and versioned (docs/protocol.md shows each once).
+
+The server pushes one *seat*: everything that one agent's page shows. `snapshot` carries all of it, `event` the parts that changed, each
+with the sequence number that the browser repeats when it comes back. Cards are self-contained and replace the card of the same id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+VERSION = 1
+SUBPROTOCOL = "santral.v1.json"
+MESSAGE_MAX_BYTES = 64 * 1024  # of what a browser may send
+
+# Close codes of our own (RFC 6455 section 7.4.2 leaves 4000-4999 to applications).
+CLOSE_NOT_SIGNED_IN = 4401
+CLOSE_FORBIDDEN = 4403
+CLOSE_TOO_SLOW = 4408
+CLOSE_BAD_MESSAGE = 4400
+
+
+# --- what a seat shows ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    id: str
+    number: str
+    kind: str
+    area: str
+    line: str  # national form, "" without a line
+    depends_on: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    party: str | None
+    name: str
+    role: str
+    percent: int
+    reasons: tuple[str, ...]  # in the seat's language
+    household: str
+    subscriptions: tuple[Subscription, ...]
+    customer_no: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    outcome: str  # unique | ambiguous | none | withheld | malformed
+    level: int
+    method: str
+    candidates: tuple[Candidate, ...]
+    confirmed: str | None  # party id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    number: str
+    matter: str
+    state: str
+    opened_at: str
+    contacts: int
+    text: str
+    this_call: bool  # opened or asked for in this conversation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One place on the caller's way through the flow, with what was keyed there."""
+
+    at: str
+    node: str
+    label: str  # in the seat's language
+    heard: str  # digits | noinput | nomatch | ""
+    digits: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outage:
+    area: str
+    kind: str
+    started_at: str
+    estimate_at: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One row of the timeline: an interaction on any channel, a phone conversation, or a ticket."""
+
+    id: str
+    kind: str  # interaction | call | ticket
+    channel: str
+    direction: str
+    at: str
+    subject: str
+    text: str
+    contact: str
+    author: str
+    ticket: str
+    party: str | None
+    party_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    id: str
+    state: str
+    duration_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One conversation as one seat sees it. `id` is the conversation; `version` the ledger's seq of the newest fact in it."""
+
+    id: str
+    version: int
+    offer: str
+    state: str  # offered | talking | wrap_up | withdrawn
+    reason: str  # of a withdrawal: no_answer | busy | rejected | answered_elsewhere | caller_left | lost
+    number: str  # as people write it, "" when withheld
+    number_kind: str
+    caller_name: str  # what the carrier sent: hostile text
+    did: str
+    language: str
+    queue: str
+    intent: str
+    waited_s: float
+    arrived_at: str
+    offered_at: str
+    answered_at: str | None
+    cleared_at: str | None
+    identity: Identity
+    tickets: tuple[Ticket, ...]
+    outages: tuple[Outage, ...]
+    path: tuple[Step, ...]
+    timeline: tuple[Entry, ...]
+    note: str
+    recording: Recording | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disposition:
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    id: str
+    name: str
+    icon: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """The seat's own state. `phone`: ready | ringing | in_use | unavailable | none; `paused` keeps new calls away."""
+
+    user: str
+    name: str
+    agent: str
+    phone: str
+    paused: bool
+    pause_reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """All that one page shows; equal for every tab of the agent, and equal after a reload."""
+
+    agent: Agent
+    cards: tuple[Card, ...]  # newest offer first
+    dispositions: tuple[Disposition, ...] = field(default=())
+    channels: tuple[Channel, ...] = field(default=())
+
+
+# --- server -> browser: dicts built by board.py and hub.py ---
+# {"type":"snapshot","v":1,"epoch":…,"seq":…,"seat":{…}}
+# {"type":"event","seq":…,"changes":[{"part":"card","card":{…}} | {"part":"card_gone","id":…} | {"part":"agent","agent":{…}} |
+#                                   {"part":"lists","dispositions":[…],"channels":[…]}]}
+# {"type":"resumed","epoch":…,"seq":…}           replay of the missed events follows
+# {"type":"ping","at_ms":…}                      every 10 s; the browser answers pong; no message for 25 s means the line is dead
+# {"type":"result","key":…,"ok":true} or {"type":"result","key":…,"ok":false,"error":{"code":…,"text":…}}
+# {"type":"moved","after_ms":…}                  this node is going down: come back after so long
+
+
+Message = dict[str, Any]
+
+
+# --- browser -> server ---
+
+
+class _Incoming(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Hello(_Incoming):
+    """The first message. `epoch` and `seq` of the last message that this browser took, or null for a fresh page."""
+
+    type: Literal["hello"]
+    v: int
+    epoch: str | None = None
+    seq: int | None = None
+    language: Literal["tr", "en"] | None = None
+
+
+class Pong(_Incoming):
+    type: Literal["pong"]
+    seq: int
+
+
+class Painted(_Incoming):
+    """`ms`: from the arrival of the message in the browser to the frame after the card was drawn."""
+
+    type: Literal["painted"]
+    offer: str = Field(max_length=64)
+    ms: float = Field(ge=0, le=600_000)
+
+
+class Seen(_Incoming):
+    type: Literal["seen"]
+    offer: str = Field(max_length=64)
+
+
+class Command(_Incoming):
+    """Something the agent wants. `key` makes a repetition harmless: the first result is given again."""
+
+    type: Literal["command"]
+    key: str = Field(min_length=8, max_length=64)
+    name: Literal["note", "wrap_up", "dismiss", "confirm_party", "pause", "ready", "hang_up"]
+    conversation: str = Field("", max_length=64)
+    text: str = Field("", max_length=20_000)  # note: the text; wrap_up: the note; pause: the reason
+    value: str = Field("", max_length=64)  # wrap_up: disposition; confirm_party: party id; dismiss: offer id
+
+
+Incoming = Annotated[Hello | Pong | Painted | Seen | Command, Field(discriminator="type")]
+INCOMING: TypeAdapter[Hello | Pong | Painted | Seen | Command] = TypeAdapter(Incoming)

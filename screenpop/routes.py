@@ -1,0 +1,72 @@
+"""The socket of agents' pages. Pages are in pages.py, what a connection says in stream.py."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from typing import Protocol, cast
+
+from fastapi import APIRouter
+from starlette.websockets import WebSocket
+
+from cti.auth import User, cookie_of, user_of_cookie
+from cti.db import Database
+from cti.line import Controls
+from cti.switchboard import Switchboard
+from screenpop.commands import By
+from screenpop.hub import Hub, Owner
+from screenpop.protocol import CLOSE_NOT_SIGNED_IN, SUBPROTOCOL
+from screenpop.stream import Desk, serve
+
+router = APIRouter()
+
+
+class House(Protocol):
+    """What the socket needs of the wiring."""
+
+    @property
+    def db(self) -> Database: ...
+    @property
+    def clock(self) -> Callable[[], dt.datetime]: ...
+    @property
+    def hub(self) -> Hub: ...
+    @property
+    def switchboard(self) -> Switchboard: ...
+    @property
+    def controls(self) -> Controls: ...
+
+
+def owner(user: User) -> Owner:
+    return Owner(user.name, user.display_name, user.agent, user.language)
+
+
+@router.websocket("/api/v1/stream")
+async def stream(websocket: WebSocket) -> None:
+    """An agent's page. The foreign-origin check stands before this (cti.web.Guard)."""
+    house = cast(House, websocket.app.state.house)
+    cookie = cookie_of(websocket)
+    user = await user_of_cookie(house.db, cookie, house.clock())
+    offered = websocket.scope.get("subprotocols", [])
+    await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    if user is None:
+        await websocket.close(CLOSE_NOT_SIGNED_IN, "signed out")
+        return
+    desk = Desk(house.db, house.hub, house.controls, house.clock, _by(house, user), _signed_in(house, cookie))
+    await serve(websocket, house.hub.seat(owner(user)), desk)
+
+
+def _by(house: House, user: User) -> Callable[[], By]:
+    def by() -> By:
+        member = house.switchboard.members.get(user.agent)
+        if member is None:
+            return By(user.name, user.agent, "")
+        return By(user.name, user.agent, member.device, member.reason if member.paused else "")
+
+    return by
+
+
+def _signed_in(house: House, cookie: str) -> Callable[[], Awaitable[bool]]:
+    async def still() -> bool:
+        return await user_of_cookie(house.db, cookie, house.clock(), touch=False) is not None
+
+    return still

@@ -1,0 +1,245 @@
+"""Reads the database into the very cards that a seat shows. The same function serves the first look, every push and a reload."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cti import identity_texts, ledger, numbers
+from cti.events import CallIdentified, Recorded, value_of
+from cti.events import Candidate as CandidateFact
+from cti.records import contact_points, outages, parties, recordings, tickets, timeline
+from cti.records.conversations import Conversation, Disposition, Offer
+from screenpop import board
+from screenpop.hub import Look
+from screenpop.protocol import (
+    Agent,
+    Candidate,
+    Card,
+    Channel,
+    Entry,
+    Identity,
+    Outage,
+    Recording,
+    Seat,
+    Subscription,
+    Ticket,
+)
+from screenpop.protocol import Disposition as DispositionChoice
+
+CANDIDATES_MAX = 6
+TIMELINE_MAX = 40
+WITHDRAWN_MAX = 5
+
+
+def look(
+    session: Session, agent: Agent, language: str, *, before: Look | None, only: frozenset[str] | None, now: dt.datetime
+) -> Look:
+    """The seat as it is now. With `before` and `only`, cards of other conversations are taken over as they were."""
+    offers = _visible(session, agent.agent, now) if agent.agent else []
+    kept = {card.id: card for card in before.seat.cards} if before and only is not None else {}
+    cards: list[Card] = []
+    ids: dict[str, frozenset[str]] = {}
+    for offer in offers:
+        name = offer.conversation_id
+        if before and only is not None and name not in only and name in kept and kept[name].offer == offer.id:
+            cards.append(kept[name])
+            ids[name] = before.ids[name]
+        else:
+            card, ids[name] = _card(session, offer, language, now)
+            cards.append(card)
+    seat = Seat(
+        agent=agent,
+        cards=board.order(cards),
+        dispositions=before.seat.dispositions if before and only is not None else _dispositions(session, language),
+        channels=before.seat.channels if before and only is not None else _channels(session, language),
+    )
+    return Look(seat, ids)
+
+
+def _visible(session: Session, agent: str, now: dt.datetime) -> list[Offer]:
+    """One offer a conversation, the newest: ringing, answered and not wrapped up, or missed and not put away."""
+    recent = now - dt.timedelta(seconds=board.WITHDRAWN_KEPT_S)
+    rows = session.scalars(
+        select(Offer)
+        .where(
+            Offer.agent == agent,
+            (Offer.state == "offered")
+            | ((Offer.state == "answered") & Offer.wrapped_up_at.is_(None))
+            | ((Offer.state == "withdrawn") & Offer.dismissed_at.is_(None) & (Offer.offered_at > recent)),
+        )
+        .order_by(Offer.offered_at.desc(), Offer.id.desc())
+        .limit(board.CARDS_MAX * 4)
+    )
+    newest: dict[str, Offer] = {}
+    for offer in rows:
+        newest.setdefault(offer.conversation_id, offer)
+    missed = [offer.id for offer in newest.values() if offer.state == "withdrawn"][WITHDRAWN_MAX:]
+    return [offer for offer in newest.values() if offer.id not in missed][: board.CARDS_MAX]
+
+
+def _card(session: Session, offer: Offer, language: str, now: dt.datetime) -> tuple[Card, frozenset[str]]:
+    row = session.get_one(Conversation, offer.conversation_id)
+    events = ledger.of_conversation(session, row.id)
+    who = _identity(session, row, events, language)
+    full = offer.state != "withdrawn"  # a missed offer says who it was, not everything about him
+    people, lines = _whose(who)
+    point = contact_points.find(session, "phone", row.number) if row.number else None
+    points = [point.id] if point else []
+    card = Card(
+        id=row.id,
+        version=board.version(events),
+        offer=offer.id,
+        state=_state(offer),
+        reason=offer.reason,
+        number=numbers.national(row.number) if row.number else "",
+        number_kind=row.number_kind,
+        caller_name=row.caller_name,
+        did=row.did,
+        language=row.language,
+        queue=row.queue,
+        intent=row.intent,
+        waited_s=board.waited_s(events, offer.id),
+        arrived_at=board.when(row.arrived_at),
+        offered_at=board.when(offer.offered_at),
+        answered_at=board.when(row.answered_at) if row.answered_at and offer.state == "answered" else None,
+        cleared_at=board.when(offer.ended_at) if offer.ended_at and offer.state == "answered" else None,
+        identity=who,
+        tickets=_tickets(session, row, lines) if full else (),
+        outages=_outages(session, lines, now) if full else (),
+        path=board.path(events, language) if full else (),
+        timeline=_timeline(session, people, points, row.id) if full else (),
+        note=row.note if full else "",
+        recording=_recording(session, row) if full else None,
+    )
+    return card, frozenset([row.id, *people, *lines, *points, *_told_of(session, row, card)])
+
+
+def _told_of(session: Session, row: Conversation, card: Card) -> Iterable[str]:
+    """What else may change the card: its tickets (by number), the caller's further calls, and the calls that its timeline lists."""
+    yield from (ticket.number for ticket in card.tickets)
+    yield from (entry.ticket for entry in card.timeline if entry.ticket)
+    if row.number:
+        yield row.number
+    calls = [entry.id for entry in card.timeline if entry.kind == "call"]
+    query = select(timeline.Interaction.conversation).where(timeline.Interaction.id.in_(calls))
+    yield from (conversation for conversation in session.scalars(query) if conversation)
+
+
+def _whose(who: Identity) -> tuple[list[str], list[str]]:
+    """Parties and subscriptions whose history belongs on the card: the confirmed caller's; else those of the one household that the
+    number leads to. Several customers on one number are never mixed: nothing of theirs is shown until somebody decides."""
+    if who.confirmed:
+        chosen = [each for each in who.candidates if each.party == who.confirmed]
+        return [who.confirmed], _lines(chosen)
+    if who.outcome != "unique":
+        return [], []
+    return [each.party for each in who.candidates if each.party], _lines(who.candidates)
+
+
+def _lines(candidates: Iterable[Candidate]) -> list[str]:
+    return list(dict.fromkeys(line.id for each in candidates for line in each.subscriptions))
+
+
+def _state(offer: Offer) -> str:
+    if offer.state == "answered":
+        return "wrap_up" if offer.ended_at else "talking"
+    return offer.state
+
+
+def _identity(session: Session, row: Conversation, events: Iterable[Recorded], language: str) -> Identity:
+    method = "caller_id"
+    for recorded in events:
+        if isinstance(recorded.event, CallIdentified):
+            method = recorded.event.method
+    facts = [value_of(CandidateFact, each) for each in row.candidates[:CANDIDATES_MAX]]
+    return Identity(
+        outcome=row.outcome,
+        level=row.level,
+        method=method,
+        candidates=tuple(_candidate(session, each, language) for each in facts),
+        confirmed=row.party_id,
+    )
+
+
+def _candidate(session: Session, fact: CandidateFact, language: str) -> Candidate:
+    card = parties.card(session, fact.party) if fact.party else None
+    return Candidate(
+        party=fact.party,
+        name=fact.party_name,
+        role=fact.role,
+        percent=round(fact.probability * 100),
+        reasons=tuple(identity_texts.reason_text(each, language) for each in fact.reasons),
+        household=(card.household if card else None) or "",
+        subscriptions=tuple(_subscription(each) for each in parties.services(session, fact.subscriptions)),
+        customer_no=(card.customer_no if card else "") or "",
+        tags=tuple(card.tags) if card else (),
+    )
+
+
+def _subscription(row: parties.Service) -> Subscription:
+    return Subscription(
+        id=row.id,
+        number=row.number,
+        kind=row.kind,
+        area=row.area,
+        line=numbers.national(row.line_number) if row.line_number else "",
+        depends_on=row.depends_on,
+    )
+
+
+def _tickets(session: Session, row: Conversation, lines: list[str]) -> tuple[Ticket, ...]:
+    found = tickets.open_for(session, lines)
+    if row.ticket_id and all(each.id != row.ticket_id for each in found):
+        found = [*tickets.by_ids(session, [row.ticket_id]), *found]
+    return tuple(
+        Ticket(
+            number=each.number,
+            matter=each.matter,
+            state=each.state,
+            opened_at=board.when(each.opened_at),
+            contacts=each.contacts,
+            text=each.text,
+            this_call=each.id == row.ticket_id,
+        )
+        for each in found
+    )
+
+
+def _outages(session: Session, lines: list[str], at: dt.datetime) -> tuple[Outage, ...]:
+    return tuple(
+        Outage(
+            area=each.area,
+            kind=each.kind,
+            started_at=board.when(each.started_at),
+            estimate_at=board.when(each.estimate_at) if each.estimate_at else None,
+        )
+        for each in outages.hitting(session, lines, at)
+    )
+
+
+def _timeline(session: Session, people: list[str], points: list[str], conversation: str) -> tuple[Entry, ...]:
+    found = timeline.entries(
+        session, parties=people, contact_points=points, conversation=conversation, limit=TIMELINE_MAX
+    )
+    return tuple(Entry(**{name: getattr(each, name) for name in Entry.__dataclass_fields__}) for each in found)
+
+
+def _recording(session: Session, row: Conversation) -> Recording | None:
+    found = recordings.of_conversation(session, row.id)
+    return Recording(id=found[-1].id, state=found[-1].state, duration_s=found[-1].duration_s) if found else None
+
+
+def _dispositions(session: Session, language: str) -> tuple[DispositionChoice, ...]:
+    rows = session.scalars(select(Disposition).order_by(Disposition.position, Disposition.id))
+    return tuple(DispositionChoice(id=row.id, name=row.name_tr if language == "tr" else row.name_en) for row in rows)
+
+
+def _channels(session: Session, language: str) -> tuple[Channel, ...]:
+    rows = session.scalars(select(timeline.Channel).order_by(timeline.Channel.id))
+    return tuple(
+        Channel(id=row.id, name=row.name_tr if language == "tr" else row.name_en, icon=row.icon) for row in rows
+    )

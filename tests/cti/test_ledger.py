@@ -1,0 +1,84 @@
+"""The ledger only grows: a fact is written once, and read back as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import uuid
+
+from cti import ledger
+from cti.events import FlowFailed, TicketOpened
+
+
+def failed(conversation: str, error: str = "") -> FlowFailed:
+    return FlowFailed(conversation=conversation, node="main", error=error)
+
+
+async def test_the_same_key_twice_is_written_once(any_db, now):
+    first = await any_db.work(ledger.append, failed("c1"), now=now, key="fact-1")
+    again = await any_db.work(ledger.append, failed("c1"), now=now, key="fact-1")
+    assert (first.seq, again) == (1, None)
+    assert len(await any_db.read(ledger.since, 0)) == 1
+
+
+async def test_the_same_key_at_the_same_time_is_written_once(any_db, now):
+    written = await asyncio.gather(
+        *(any_db.work(ledger.append, failed("c1"), now=now, key="fact-1") for _ in range(20))
+    )
+    assert sum(each is not None for each in written) == 1
+
+
+async def test_the_same_key_twice_in_one_piece_of_work_is_written_once(any_db, now):
+    def twice(session):
+        return [ledger.append(session, failed("c1"), now=now, key="fact-1") for _ in range(2)]
+
+    first, again = await any_db.work(twice)
+    assert first is not None
+    assert again is None
+
+
+async def test_without_a_key_everything_is_written(any_db, now):
+    for _ in range(2):
+        await any_db.work(ledger.append, failed("c1"), now=now)
+    assert await any_db.read(ledger.last_seq) == 2
+
+
+async def test_what_subscribers_hear_is_what_the_ledger_reads_later(any_db, now):
+    heard: list[ledger.Recorded] = []
+    any_db.on_commit = heard.extend
+    await any_db.work(ledger.append, failed("c1", "şöyle oldu 💥"), now=now)
+    assert heard == await any_db.read(ledger.since, 0)
+
+
+async def test_a_conversation_is_read_in_the_order_in_which_it_happened(any_db, now):
+    for number in range(6):
+        await any_db.work(ledger.append, failed(f"c{number % 2}", str(number)), now=now)
+    assert [each.event.error for each in await any_db.read(ledger.of_conversation, "c1")] == ["1", "3", "5"]
+
+
+async def test_events_without_a_conversation_belong_to_none(any_db, now):
+    opened = TicketOpened(ticket="t1", number="17", subscription=None, party=None, matter="fault", channel="sms")
+    await any_db.work(ledger.append, opened, now=now)
+    (recorded,) = await any_db.read(ledger.since, 0)
+    assert recorded.conversation is None
+    assert recorded.event == opened
+
+
+async def test_reading_goes_on_where_it_stopped(any_db, now):
+    for number in range(5):
+        await any_db.work(ledger.append, failed("c1", str(number)), now=now)
+    first = await any_db.read(ledger.since, 0, 3)
+    rest = await any_db.read(ledger.since, first[-1].seq, 3)
+    assert [each.event.error for each in [*first, *rest]] == ["0", "1", "2", "3", "4"]
+    assert await any_db.read(ledger.since, 5) == []
+
+
+async def test_an_empty_ledger_ends_at_nought(any_db):
+    assert await any_db.read(ledger.last_seq) == 0
+
+
+def test_ids_are_uuids_of_version_7_and_sort_by_time(now):
+    ids = [ledger.uuid7(now + dt.timedelta(milliseconds=number)) for number in range(100)]
+    assert ids == sorted(ids)
+    assert {(uuid.UUID(each).version, uuid.UUID(each).variant) for each in ids} == {(7, uuid.RFC_4122)}
+    assert int(uuid.UUID(ids[0])) >> 80 == int(now.timestamp() * 1000)

@@ -1,0 +1,321 @@
+"""Pushed state equals reloaded state, after every step of every story; and whoever was away gets what he missed, once."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from cti.bus import MemoryBus
+from cti.channels import intake
+from cti.db import Database
+from cti.records import contact_points, outages, tickets
+from screenpop import board, hub
+from screenpop.hub import Hub, Look, Owner, Socket
+from tests.fakes import company, story
+from tests.fakes.page import Page
+from tests.fakes.story import Teller
+
+ZEYNEP, MURAT = (Owner(f"user-{agent}", agent.title(), agent, "en") for agent in ("zeynep", "murat"))
+RINGS = [
+    {"flow": "arrives", "number": company.HIS},
+    {"flow": "queues", "intent": "fault"},
+    {"fact": "DeviceRinging", "agent": "zeynep"},
+]
+ANSWERS = [{"fact": "DeviceAnswered", "agent": "zeynep"}]
+
+
+class Desk:
+    """Live seats over a real database, each with one page. `live` is the proof: what was pushed is what a reload shows."""
+
+    def __init__(self, teller: Teller) -> None:
+        self.teller = teller
+        self.hub = Hub(self.read, lambda: teller.now.timestamp())
+        self.pages: dict[str, Page] = {}
+        self.looks = 0
+        self.reads: list[frozenset[str] | None] = []
+        self.gate = asyncio.Event()  # reads that have seen the database wait for it before they return
+        self.gate.set()
+        self.seen = asyncio.Event()
+
+    async def read(self, owner: Owner, before: Look | None, only: frozenset[str] | None) -> Look:
+        agent = story.seated(owner, str(self.looks))
+        self.reads.append(only)
+        look = await self.teller.db.read(
+            story.look, agent, owner.language, before=before, only=only, now=self.teller.now
+        )
+        self.seen.set()
+        await self.gate.wait()
+        return look
+
+    async def open(self, *owners: Owner) -> None:
+        for owner in owners:
+            self.pages[owner.agent] = await Page(self.hub.seat(owner)).open()
+
+    async def settle(self) -> None:
+        """Every seat looks once more, but only at what it knows to have changed; return when the pages have it."""
+        self.looks += 1
+        for page in self.pages.values():
+            page.live.mark("nothing of this name")
+            await page.until(str(self.looks))
+
+    async def live(self, action: Awaitable[object]) -> None:
+        await action
+        await self.same()
+
+    async def same(self) -> None:
+        await self.settle()
+        for agent, page in self.pages.items():
+            look = await self.read(page.live.owner, None, None)
+            assert page.seat == board.plain(look.seat), f"{agent}'s page shows something else than a reload"
+
+
+@pytest_asyncio.fixture
+async def desk(db: Database, now: dt.datetime) -> AsyncIterator[Desk]:
+    bus = MemoryBus()
+    db.on_commit = bus.publish
+    desk = Desk(await story.begin(db, now))
+    bus.subscribe(desk.hub.hear)
+    await desk.open(ZEYNEP, MURAT)
+    yield desk
+    desk.hub.close()
+
+
+@pytest.mark.parametrize("path", story.stories(), ids=lambda path: path.stem)
+async def test_pushed_equals_reloaded_after_every_step(path, desk):
+    for step in story.read(path)["steps"]:
+        await desk.live(desk.teller.step(step))
+
+
+async def talking(desk: Desk) -> str:
+    """Zeynep talks to Ali; returns the conversation."""
+    await desk.teller.tell([*RINGS, *ANSWERS])
+    await desk.settle()
+    (card,) = desk.pages["zeynep"].seat["cards"]
+    return str(card["id"])
+
+
+async def test_an_outage_that_opens_during_the_talk_comes_to_the_card(desk, now):
+    await talking(desk)
+    await desk.live(desk.teller.db.work(
+        outages.open_outage, area="Kadıköy-3", kind="dsl", started_at=now, estimate_at=None, now=now
+    ))  # fmt: skip
+    assert [each["kind"] for each in desk.pages["zeynep"].seat["cards"][0]["outages"]] == ["dsl"]
+
+
+async def test_a_message_of_five_seconds_ago_comes_to_the_timeline(desk, now):
+    await talking(desk)
+
+    def tweets(session):
+        ali = contact_points.links_to(session, company.HIS)[0].party_id
+        said = intake.Message(
+            channel="social", direction="in", contact_point=None, at=desk.teller.now, text="Hâlâ yok!", party=ali
+        )
+        intake.receive(session, said, now)
+
+    await desk.live(desk.teller.db.work(tweets))
+    assert desk.pages["zeynep"].seat["cards"][0]["timeline"][0]["text"] == "Hâlâ yok!"
+
+
+async def test_a_contact_by_sms_about_the_ticket_on_the_card_is_counted_there(desk, now):
+    await desk.teller.tell([RINGS[0], {"flow": "opens_ticket"}, *RINGS[1:], *ANSWERS])
+    await desk.settle()
+
+    def again(session):
+        dsl = story.switchboard.of_channel(session, "c1").subscription_id
+        tickets.open_once(
+            session, subscription=dsl, party=None, matter="fault", channel="sms", conversation=None, text="?", now=now
+        )  # fmt: skip
+
+    await desk.live(desk.teller.db.work(again))
+    assert desk.pages["zeynep"].seat["cards"][0]["tickets"][0]["contacts"] == 2
+
+
+async def test_a_second_call_from_the_same_number_comes_to_the_first_one_s_timeline(desk):
+    await talking(desk)
+    for step in (
+        {"flow": "arrives", "number": company.HIS, "channel": "c2"},
+        {"flow": "queues", "intent": "billing", "channel": "c2"},
+        {"fact": "ChannelGone", "channel": "c2"},
+    ):
+        await desk.live(desk.teller.step(step))
+    assert [each["subject"] for each in desk.pages["zeynep"].seat["cards"][0]["timeline"]] == ["billing", ""]
+
+
+async def test_what_happens_while_a_seat_is_being_read_is_not_lost(desk, now):
+    """The look has seen the database, the event comes, the look is shown: the card was not there yet to be marked."""
+    desk.gate.clear()
+    desk.seen.clear()
+    await desk.teller.tell([*RINGS])
+    await desk.seen.wait()
+    await desk.teller.db.work(
+        outages.open_outage, area="Kadıköy-3", kind="dsl", started_at=now, estimate_at=None, now=now
+    )
+    desk.gate.set()
+    await desk.same()
+    assert desk.pages["zeynep"].seat["cards"][0]["outages"]
+
+
+async def test_an_agent_without_an_offer_gets_no_message(desk):
+    before = len(desk.pages["murat"].taken)
+    await desk.teller.tell([*RINGS, *ANSWERS])
+    await desk.pages["zeynep"].until("0")
+    assert desk.reads.count(frozenset()) == 0
+    desk.pages["murat"].take_all()
+    assert len(desk.pages["murat"].taken) == before
+
+
+async def test_an_offer_that_was_withdrawn_and_made_again_is_one_card(desk):
+    again = {"fact": "DeviceRinging", "agent": "zeynep", "device_channel": "zeynep-2", "after_s": 5}
+    await desk.teller.tell([*RINGS, {"fact": "DeviceStopped", "agent": "zeynep"}])
+    await desk.settle()
+    (missed,) = desk.pages["zeynep"].seat["cards"]
+    await desk.live(desk.teller.step(again))
+    (card,) = desk.pages["zeynep"].seat["cards"]
+    assert (missed["state"], card["state"]) == ("withdrawn", "offered")
+    assert card["id"] == missed["id"]
+    assert card["offer"] != missed["offer"]
+
+
+async def test_a_missed_offer_goes_by_itself_after_half_an_hour(desk):
+    await desk.teller.tell([*RINGS, {"fact": "DeviceStopped", "agent": "zeynep"}])
+    await desk.settle()
+    assert desk.pages["zeynep"].seat["cards"]
+    desk.teller.now += dt.timedelta(seconds=board.WITHDRAWN_KEPT_S + 1)
+    desk.hub.sweep()
+    await desk.same()
+    assert desk.pages["zeynep"].seat["cards"] == []
+
+
+# --- coming back ---
+
+
+async def test_who_comes_back_gets_exactly_what_he_missed(desk):
+    stays, leaves = desk.pages["zeynep"], await Page(desk.pages["zeynep"].live).open()
+    await talking(desk)
+    leaves.take_all()
+    leaves.leave()
+    known = len(leaves.taken)
+    missed_from = leaves.seq
+    await desk.live(desk.teller.command("note", by="zeynep", text="Modem"))
+    await desk.live(desk.teller.step({"fact": "TalkEnded", "agent": "zeynep"}))
+    await leaves.open()
+    resumed, *events = leaves.taken[known:]
+    assert resumed == {"type": "resumed", "epoch": stays.epoch, "seq": stays.seq}
+    assert [each["seq"] for each in events] == list(range(missed_from + 1, stays.seq + 1))
+    assert leaves.seat == stays.seat
+
+
+async def test_who_was_away_too_long_gets_a_snapshot(desk):
+    page = desk.pages["murat"]
+    del desk.pages["murat"]
+    page.take_all()
+    page.leave()
+    other = await Page(page.live).open()
+    for number in range(hub.HISTORY_MAX + 1):
+        desk.looks = 1000 + number
+        page.live.mark("nothing of this name")
+        await other.until(str(desk.looks))
+    await page.open()
+    assert page.taken[-1]["type"] == "snapshot"
+    assert page.seat == other.seat
+
+
+async def test_everything_that_can_be_replayed_fits_into_one_browser_s_queue(desk):
+    page = desk.pages["murat"]
+    del desk.pages["murat"]
+    page.leave()
+    other = await Page(page.live).open()
+    for number in range(hub.HISTORY_MAX):
+        desk.looks = 1000 + number
+        page.live.mark("nothing of this name")
+        await other.until(str(desk.looks))
+    await page.open()
+    assert not page.socket.slow.is_set()
+    assert page.taken[-1]["seq"] == other.seq
+
+
+@pytest.mark.parametrize(("epoch", "seq"), [("another life of this seat", 0), (None, None), ("same", 999)])
+async def test_who_cannot_be_right_about_what_he_saw_gets_a_snapshot(desk, epoch, seq):
+    seat = desk.pages["zeynep"].live
+    socket = Socket()
+    await seat.attach(socket, seat.epoch if epoch == "same" else epoch, seq)
+    assert socket.queue.get_nowait()["type"] == "snapshot"
+
+
+async def test_a_seat_that_nobody_watched_looks_again_when_somebody_comes(desk):
+    await desk.teller.tell([*RINGS, {"fact": "DeviceStopped", "agent": "zeynep"}])
+    await desk.settle()
+    page = desk.pages["zeynep"]
+    page.leave()
+    desk.teller.now += dt.timedelta(seconds=board.WITHDRAWN_KEPT_S + 1)
+    await page.open()
+    await desk.same()
+    assert page.seat["cards"] == []
+
+
+# --- slow and many ---
+
+
+async def test_a_slow_browser_is_given_up_and_the_others_get_everything(desk):
+    slow = Socket()
+    seat = desk.pages["zeynep"].live
+    await seat.attach(slow, None, None)
+    for number in range(hub.QUEUE_MAX):
+        desk.looks = 1000 + number
+        seat.mark("nothing of this name")
+        await desk.pages["zeynep"].until(str(desk.looks))
+    assert slow.slow.is_set()
+    assert not desk.pages["zeynep"].socket.slow.is_set()
+
+
+async def test_a_sixth_tab_closes_the_oldest(desk):
+    seat = desk.pages["murat"].live
+    oldest = desk.pages["murat"].socket
+    for _ in range(hub.SOCKETS_MAX):
+        await seat.attach(Socket(), None, None)
+    assert oldest.slow.is_set()
+    assert len(seat.sockets) == hub.SOCKETS_MAX
+
+
+async def test_a_seat_is_forgotten_when_its_last_page_is_long_gone(desk):
+    desk.pages["murat"].live.detach(desk.pages["murat"].socket, desk.teller.now.timestamp())
+    desk.teller.now += dt.timedelta(seconds=hub.IDLE_S + 1)
+    desk.hub.sweep()
+    assert list(desk.hub.seats) == ["zeynep"]
+    assert not desk.hub.is_live("murat")
+
+
+async def test_another_language_changes_every_tab_of_the_seat(desk):
+    desk.hub.seat(Owner(ZEYNEP.user, ZEYNEP.name, ZEYNEP.agent, "tr"))
+    await desk.same()
+    assert "Bilgi verildi" in [each["name"] for each in desk.pages["zeynep"].seat["dispositions"]]
+
+
+async def test_a_look_that_fails_is_made_up_for_by_the_next_one(desk):
+    await talking(desk)
+    works = desk.teller.db.read
+
+    failed = asyncio.Event()
+
+    async def fails(*_: Any, **__: Any) -> Any:
+        failed.set()
+        raise TimeoutError("the database is away")
+
+    desk.teller.db.read = fails  # type: ignore[method-assign]
+    await desk.teller.db.work(_note, desk.teller.now)
+    await failed.wait()
+    desk.teller.db.read = works  # type: ignore[method-assign]
+    await desk.same()
+    assert desk.pages["zeynep"].seat["cards"][0]["note"] == "kept"
+
+
+def _note(session: Any, now: dt.datetime) -> None:
+    row = story.switchboard.of_channel(session, "c1")
+    row.note = "kept"
+    event = story.commands.NoteWritten(conversation=row.id, agent="zeynep", text="kept")
+    story.ledger.append(session, event, now=now)
