@@ -96,6 +96,7 @@ class House:
         policy = Policy(keep_days=settings.recordings_keep_days or None)
         self.recorder = Worker(self.db, settings.recordings, self.clock, policy=policy)
         self.draining = False
+        self.died = asyncio.Event()  # a task that must never end has ended: this process is of no use any more
         self._flow: flows.Published | None = None
         self._calls = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,7 +119,7 @@ class House:
             "ari": self.ari.run(), "ami": self.ami.run(), "switchboard": self.switchboard.run(), "hub": self.hub.run(),
             "recordings": self.recorder.run(), "wrap-up": self._end_long_wrap_ups(), "resync": self._resync(),
         }.items():  # fmt: skip
-            self._start(name, task)
+            self._start(name, task, vital=True)
 
     async def prepare(self) -> None:
         """Migrations, and the rows without which nothing works: the flow, channels, reasons. Safe to repeat."""
@@ -136,10 +137,16 @@ class House:
         self.hub.close()
         await self.db.close()
 
-    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, name: str, work: Coroutine[Any, Any, None], *, vital: bool = False) -> None:
         task = asyncio.create_task(work, name=name)
-        task.add_done_callback(_ended)
+        task.add_done_callback(self._vital_ended if vital else _ended)
         self._tasks.append(task)
+
+    def _vital_ended(self, task: asyncio.Task[None]) -> None:
+        """Better an end that a supervisor sees than a node that looks alive and is deaf."""
+        _ended(task)
+        if not task.cancelled() and not self.draining:
+            self.died.set()
 
     def doors(self) -> dict[str, bool]:
         """Each door to the switch: is it open?"""

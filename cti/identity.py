@@ -59,6 +59,9 @@ MAY: dict[str, Level] = {
 ROLE_WEIGHT: dict[str, float] = {"owner": 8.0, "user": 8.0, "line_number": 4.0, "work": 2.0, "neighbour": 0.5}
 # `former` is not here: it says whose number this no longer is, so it matches nobody.
 
+# Telephones are lent: somebody whom no link names always has a share, so no candidate is ever certain.
+SOMEBODY_ELSE = 0.8
+
 # What each further fact multiplies that by.
 FACTOR: dict[str, float] = {
     "verified": 2.0,  # somebody proved that the number is his
@@ -258,7 +261,7 @@ def _ranked(traces: Sequence[_Trace]) -> tuple[Candidate, ...]:
     for trace in sorted(traces, key=lambda each: (-each.weight, each.candidate.link or "")):
         groups.setdefault(_somebody(trace.candidate), []).append(trace)
     heaviest = {somebody: group[0].weight for somebody, group in groups.items()}
-    total = sum(heaviest.values())
+    total = sum(heaviest.values()) + SOMEBODY_ELSE
     order = sorted(groups, key=lambda somebody: (-heaviest[somebody], somebody))
     return tuple(_joined(groups[somebody], heaviest[somebody] / total) for somebody in order)
 

@@ -131,10 +131,9 @@ async def run(settings: Settings, say: Say) -> int:
         house = House(settings, built, ari_password=known.ari, ami_password=known.ami)
         async with serving(house), demo_phones(settings, switch):
             tell_ready(settings, password)
-            await stopped()
+            return await stopped(house)
     finally:
         await asyncio.to_thread(running.stop)
-    return 0
 
 
 async def serve(settings: Settings, say: Say) -> int:
@@ -146,8 +145,7 @@ async def serve(settings: Settings, say: Say) -> int:
     )  # fmt: skip
     async with serving(house):
         tell_ready(settings, None)
-        await stopped()
-    return 0
+        return await stopped(house)
 
 
 async def pbx_alone(settings: Settings, say: Say) -> int:
@@ -198,12 +196,16 @@ def _why(task: asyncio.Task[None]) -> str:
     return repr(error) if error else "is the port taken? Set SANTRAL_HTTP_PORT"
 
 
-async def stopped() -> None:
-    """Returns at Ctrl-C or SIGTERM."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+async def stopped(house: House | None = None) -> int:
+    """Returns at Ctrl-C or SIGTERM with 0; with 1 when the node cannot go on."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
     for sign in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(sign, stop.set)
-    await stop.wait()
+        loop.add_signal_handler(sign, asked.set)
+    ends = [asyncio.create_task(each.wait()) for each in ((asked, house.died) if house else (asked,))]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
+    return 0 if asked.is_set() else 1
 
 
 def tell_ready(settings: Settings, password: str | None) -> None:
@@ -253,18 +255,17 @@ async def load_demo(settings: Settings, say: Say) -> str:
 
 @contextlib.asynccontextmanager
 async def demo_phones(settings: Settings, switch: Pbx) -> AsyncIterator[phones.Phones | None]:
-    """The agents' demo phones, registered, inside the block; nothing when the demo is off or they shall not answer."""
-    if not settings.demo or settings.demo_answer_s < 0:
+    """The agents' demo phones, registered, inside the block; None when the demo is off."""
+    if not settings.demo:
         yield None
         return
+    answers = phones.Behaviour(settings.demo_answer_s if settings.demo_answer_s > 0 else None, settings.demo_talk_s)
     ringing = phones.Phones(
         sipp=debs.find("sipp", settings.tools),
         target=Address(settings.sip_host, settings.sip_port),
         passwords=pbx.keep_secrets(switch).phones,
         out_dir=settings.data_dir / "demo",
-        behaviours=dict.fromkeys(
-            (phone.name for phone in switch.phones), phones.Behaviour(settings.demo_answer_s, settings.demo_talk_s)
-        ),
+        behaviours=dict.fromkeys((phone.name for phone in switch.phones), answers),
         host=settings.demo_phones_host,
         port=settings.demo_phones_port,
         media_port=settings.demo_media_port,

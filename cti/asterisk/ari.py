@@ -32,8 +32,10 @@ from cti.asterisk.ari_events import (
     Recorded,
     Replaced,
     Said,
+    channel_ids,
     channel_name,
     read,
+    rest_request,
 )
 from cti.asterisk.ari_line import AriLine, Conflict, Gone, Refused
 from cti.asterisk.wire import Unsafe, path
@@ -145,7 +147,10 @@ class Ari:
         return answer
 
     async def take_over(self, application: str) -> int:
-        """Move the calls of a dead node's application to this one; returns how many. Each comes as a line, why=takeover."""
+        """Move the calls of a dead node's application to this one; returns how many. Each comes as a line, why=takeover.
+
+        Raises LineFailed.
+        """
         try:
             listed = await self.request("GET", path("applications", application))
         except Gone:
@@ -316,7 +321,7 @@ class Ari:
                 await self._look_after(line)
             if taken := await self.take_over(self._application):
                 log.warning("ari.adopted", calls=taken, application=self._application)
-        except (LineFailed, Garbled) as failed:
+        except LineFailed as failed:
             log.warning("ari.not_caught_up", application=self._application, problem=str(failed))
 
     async def _ask_for_less(self) -> None:

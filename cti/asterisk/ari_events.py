@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from cti.asterisk.wire import shown
-from cti.line import Caller
+from cti.line import Caller, LineFailed
 
 RAW_CHARS_MAX = 80
 NAME_CHARS_MAX = 80
@@ -22,7 +22,7 @@ TAKEOVER = "takeover"  # our own argument when we move a channel to ourselves
 AFTER = "after"  # the dialplan's: the agent hung up first, the caller is back for the survey
 
 
-class Garbled(Exception):
+class Garbled(LineFailed):
     """Not what ARI is documented to say: expected a JSON object with a type and its fields."""
 
 
@@ -207,6 +207,15 @@ def channel_name(body: str) -> str:
     return name if isinstance(name, str) else ""
 
 
+def channel_ids(body: str) -> list[str]:
+    """The channel ids that an application's description lists."""
+    try:
+        listed = json.loads(body)["channel_ids"]
+    except (ValueError, KeyError, TypeError) as problem:
+        raise Garbled(f"expected an application with channel_ids, got {body:.80}") from problem
+    return [str(channel) for channel in listed][:CHANNELS_LISTED_MAX]
+
+
 # --- what we say ---
 
 
@@ -226,12 +235,3 @@ def rest_request(
     if body is not None:
         request |= {"content_type": "application/json", "message_body": json.dumps(body)}
     return json.dumps(request)
-
-
-def channel_ids(body: str) -> list[str]:
-    """The channel ids that an application's description lists."""
-    try:
-        listed = json.loads(body)["channel_ids"]
-    except (ValueError, KeyError, TypeError) as problem:
-        raise Garbled(f"expected an application with channel_ids, got {body:.80}") from problem
-    return [str(channel) for channel in listed][:CHANNELS_LISTED_MAX]

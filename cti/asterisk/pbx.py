@@ -26,6 +26,7 @@ from typing import NoReturn
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cti.asterisk import debs, placeholders
+from cti.asterisk.ami_facts import TELLERS
 from cti.asterisk.plan import Pbx, PbxError, Phone, Queue, run_dir
 
 __all__ = [
@@ -105,7 +106,7 @@ def write(plan: Pbx) -> Path:
     Secrets are made once and kept. Prompts that are missing are spoken by espeak-ng (or are a tone, without it).
     Raises PbxError, or debs.DebsError when there is no Asterisk to write for.
     """
-    for folder in ("etc", "lib", "db", "keys", "spool", "agi", "cache", "log"):
+    for folder in ("etc", "lib", "db", "keys", "spool/recording", "agi", "cache", "log"):
         (plan.home / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     plan.recordings.mkdir(parents=True, exist_ok=True, mode=0o700)
     _make_prompts(plan)
@@ -291,6 +292,7 @@ def _values(plan: Pbx, known: Secrets) -> dict[str, object]:
         "ari_password": known.ari,
         "ami_user": known.user,
         "ami_password": known.ami,
+        "ami_events": sorted(TELLERS),
     }
 
 

@@ -16,9 +16,8 @@ from sqlalchemy.orm import Session
 from cti import auth
 from cti.demo import history
 from cti.demo.people import IN_OUTAGE, Home, Person, homes
-from cti.records import contact_points, outages, parties, timeline
+from cti.records import contact_points, outages, parties, standing
 from cti.records.contact_points import ContactPoint
-from cti.records.conversations import Disposition
 from cti.records.parties import Party, Subscription
 
 NAME = "Anadolu Telekom"
@@ -56,16 +55,6 @@ QUEUES: Mapping[str, tuple[tuple[str, int], ...]] = {
 OTHERS: tuple[tuple[str, str, Literal["supervisor", "admin"]], ...] = (
     ("supervisor", "Selma Yıldız", "supervisor"),
     ("admin", "Sistem Yöneticisi", "admin"),
-)
-DISPOSITIONS = (
-    ("solved", "Çözüldü", "Solved"),
-    ("ticket_opened", "Arıza kaydı açıldı", "Fault ticket opened"),
-    ("outage_told", "Genel kesinti bildirildi", "Told about an outage"),
-    ("technician", "Teknisyen yönlendirildi", "Technician sent"),
-    ("billing", "Fatura bilgisi verildi", "Bill explained"),
-    ("sale", "Satış veya tarife değişikliği", "Sale or change of tariff"),
-    ("callback", "Geri aranacak", "To be called back"),
-    ("wrong_number", "Yanlış numara veya sessiz çağrı", "Wrong number or silence"),
 )
 
 
@@ -109,8 +98,7 @@ def load(session: Session, *, now: dt.datetime, password_hash: str) -> bool:
     nothing was written. `password_hash` (auth.hash_password, which is slow) is every demo user's."""
     if session.scalar(select(Party.id).limit(1)) is not None:
         return False
-    timeline.seed_channels(session)
-    _add_dispositions(session)
+    standing.load(session)
     _add_users(session, password_hash, now)
     customers = [_add_home(session, home, now - CUSTOMER_FOR) for home in homes()]
     outages.open_outage(
@@ -119,14 +107,6 @@ def load(session: Session, *, now: dt.datetime, password_hash: str) -> bool:
     )  # fmt: skip
     history.write(session, customers, now)
     return True
-
-
-def _add_dispositions(session: Session) -> None:
-    there = set(session.scalars(select(Disposition.id)))
-    for position, (key, name_tr, name_en) in enumerate(DISPOSITIONS):
-        if key not in there:
-            session.add(Disposition(id=key, name_tr=name_tr, name_en=name_en, position=position))
-    session.flush()
 
 
 def _add_users(session: Session, password_hash: str, now: dt.datetime) -> None:

@@ -42,7 +42,7 @@ class Candidate:
     subscriptions: tuple[str, ...]
     link: str | None  # the contact point link that led here
     role: str  # of the link: owner | user | line_number | work | neighbour | former
-    probability: float  # 0..1, of this person among the candidates
+    probability: float  # 0..1 that it is this person; what is missing to 1 is somebody whom no link names
     reasons: tuple[Reason, ...]
 
 

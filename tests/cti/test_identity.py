@@ -86,7 +86,7 @@ def test_every_number_of_the_household_leads_to_the_same_subscription(link, firs
 def test_a_landline_has_its_holder_before_the_household_s_other_members():
     found = who(ON_LANDLINE)
     assert [each.party for each in found.candidates] == ["p-ali", "p-ayse"]
-    assert [round(each.probability, 3) for each in found.candidates] == [0.667, 0.333]
+    assert [round(each.probability, 3) for each in found.candidates] == [0.625, 0.312]
 
 
 def test_two_people_of_one_household_on_one_number_are_one_customer():
@@ -128,7 +128,7 @@ def test_evidence_moves_a_candidate_up_and_says_why():
     assert [each.party for each in found.candidates] == ["p-c", "p-b", "p-a"]
     assert "talked_before" in reasons(found, 0)
     assert "open_ticket" in reasons(found, 1)
-    assert sum(each.probability for each in found.candidates) == pytest.approx(1)
+    assert 0.9 < sum(each.probability for each in found.candidates) < 1
 
 
 def test_an_outage_of_the_line_is_a_reason_that_names_the_area():

@@ -153,9 +153,6 @@ def running(
         queues=(pbx.Queue("default", tuple((name, 0) for name in agents), ring_s=ring_s),),
         **more,  # type: ignore[arg-type]
     )
-    (plan.home / "spool" / "recording").mkdir(
-        parents=True, exist_ok=True
-    )  # ARI's recordings; Asterisk does not make it
     with pbx.start(plan):
         yield Switch(plan, pbx.keep_secrets(plan), folder)
 

@@ -182,6 +182,7 @@ async def test_whole_call_takes_five_requests():
             "SANTRAL_QUEUE": "destek",
             "SANTRAL_PRIORITY": "3",
             "SANTRAL_RECORDING": "rec-1",
+            "SANTRAL_LANGUAGE": "",
             "SANTRAL_NEXT": "queue",
         }
         await node.idle()

@@ -134,16 +134,15 @@ def test_a_stranger_never_reaches_the_dialplan(running: pbx.Running, user: str) 
 def test_with_no_application_a_caller_is_in_the_queue_within_a_second(
     running: pbx.Running, ami: Ami, tmp_path: Path
 ) -> None:
+    placed = time.monotonic()  # SIPp's own start counts too
     with call(running.plan, tmp_path, 300, name='"Şule Öz, A/S:1"') as carrier:
-        ami.wait("Event", "NewCallerid")
-        arrived = time.monotonic()
         joined = ami.wait("Event", "QueueCallerJoin")
         queued = time.monotonic()
         assert carrier.wait(WAIT_S) == 0
     assert joined["Queue"] == "default"
     assert joined["CallerIDNum"] == "+905321234567"
     assert joined["CallerIDName"] in ("", "<unknown>"), "a name from the wire does not travel on"
-    assert queued - arrived < running.plan.claim_timeout_ms / 1000 + 1.0
+    assert queued - placed < running.plan.claim_timeout_ms / 1000 + 1.0
 
 
 @live
