@@ -276,6 +276,7 @@ def web_app(house: House) -> FastAPI:
 
     app = FastAPI(title="Santral", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.house = house
+    app.state.error_page = screenpop.pages.error_page(house.settings.time_zone)
     web.install(app, house.settings)
     for router in (
         health_routes, auth.router, routes.router, channel_routes.router, recording_routes.router,

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cti import ledger
@@ -65,6 +65,9 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "broken": (500, "Bizden kaynaklanan bir hata oluştu.", "Something of ours broke."),
     "busy": (503, "Sistem şu anda yetişemiyor. Yeniden deneyin.", "The system is behind. Please try again."),
 }
+
+
+ErrorPage = Callable[[int, str, str], str]  # status, language, request id -> HTML; wired as `app.state.error_page`
 
 
 class House(Protocol):
@@ -290,4 +293,13 @@ def _answer(
     request: Request, kind: str, detail: str = "", *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> Response:
     language = language_of(request.headers.get("accept-language", ""), house(request).settings.language)
+    page: ErrorPage | None = getattr(request.app.state, "error_page", None)
+    if page is not None and _wants_page(request):
+        request_id = request.scope.get("state", {}).get("request_id", "")
+        return HTMLResponse(page(PROBLEMS[kind][0], language, request_id), PROBLEMS[kind][0], headers)
     return problem_response(kind, language, detail, headers=headers, **more)
+
+
+def _wants_page(request: Request) -> bool:
+    """Somebody at a browser who came to an address that is not for machines."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")

@@ -88,6 +88,7 @@ async def _hang_up(device_channel: str, controls: Controls) -> None:
 
 def _write(session: Session, command: Command, by: By, *, now: dt.datetime) -> dict[str, Any]:
     do = DO[command.name]
+    command = command.model_copy(update={"text": command.text.replace("\0", "")})  # which PostgreSQL does not store
     return once(session, command.key, by.user, now, lambda: do(session, command, by, now))
 
 
@@ -126,7 +127,7 @@ def _wrap_up(session: Session, command: Command, by: By, now: dt.datetime) -> di
         raise Refused("disposition", f"expected a disposition, got {command.value!r}")
     if offer.wrapped_up_at is None:
         offer.wrapped_up_at, row.disposition = now, command.value
-        row.note = command.text or row.note
+        row.note = command.text
         event = CallWrappedUp(conversation=row.id, agent=by.agent, disposition=command.value, note=row.note)
         ledger.append(session, event, now=now, key=f"wrapped_up:{offer.id}")
         timeline.record_call(session, row, now)

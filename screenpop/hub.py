@@ -37,6 +37,7 @@ class Socket:
     queue: asyncio.Queue[Message] = field(default_factory=lambda: asyncio.Queue(QUEUE_MAX))
     slow: asyncio.Event = field(default_factory=asyncio.Event)
     seq_acked: int = 0
+    active: bool = False  # somebody did something on the page since the sign-in was last checked
 
     def send(self, message: Message) -> None:
         try:
@@ -89,6 +90,11 @@ class LiveSeat:
         self._reading = asyncio.Lock()
         self._meanwhile: deque[Event] = deque(maxlen=MEANWHILE_MAX)
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def has_call(self) -> bool:
+        """Is there a call to take, to talk to or to write about?"""
+        return self.look is not None and any(card.state != "withdrawn" for card in self.look.seat.cards)
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"seat-{self.name}")

@@ -123,6 +123,15 @@ def _customer(session: Session, party: str) -> dict[str, Any]:
     }
 
 
+def error_page(time_zone: str) -> Callable[[int, str, str], str]:
+    """What people at a browser see instead of a problem in JSON: status, language and request id -> HTML."""
+
+    def page(status: int, language: str, request_id: str) -> str:
+        return pages_in(time_zone).error(status, language, user=None, request_id=request_id)
+
+    return page
+
+
 def to_sign_in(request: Request) -> Response:
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"/sign-in?next={quote(here)}", 303)
@@ -157,7 +166,9 @@ class Pages:
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         self._env.globals.update(asset=self.asset, static=static, languages=self.languages)
-        self._env.filters.update(plain=plain, prose=prose, ticket=ticket_number, span=span, by_day=self._by_day, national=national)
+        self._env.filters.update(
+            plain=plain, prose=prose, ticket=ticket_number, span=span, by_day=self._by_day, national=national
+        )
 
     @property
     def languages(self) -> tuple[str, ...]:

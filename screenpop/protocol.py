@@ -128,7 +128,7 @@ class Card:
     language: str
     queue: str
     intent: str
-    waited_s: float
+    waited_s: float  # when the offer was made; it does not change at the answer
     arrived_at: str
     offered_at: str
     answered_at: str | None
@@ -179,7 +179,9 @@ class Seat:
 
 # --- server -> browser: dicts built by board.py and hub.py ---
 # {"type":"snapshot","v":1,"epoch":…,"seq":…,"seat":{…}}
+# `seq` has no gaps: a browser that sees one asks for a snapshot.
 # {"type":"event","seq":…,"changes":[{"part":"card","card":{…}} | {"part":"card_gone","id":…} | {"part":"agent","agent":{…}} |
+#                                   {"part":"seat","seat":{…}} |
 #                                   {"part":"lists","dispositions":[…],"channels":[…]}]}
 # {"type":"resumed","epoch":…,"seq":…}           replay of the missed events follows
 # {"type":"ping","at_ms":…}                      every 10 s; the browser answers pong; no message for 25 s means the line is dead
@@ -232,7 +234,7 @@ class Command(_Incoming):
     key: str = Field(min_length=8, max_length=64)
     name: Literal["note", "wrap_up", "dismiss", "confirm_party", "pause", "ready", "hang_up"]
     conversation: str = Field("", max_length=64)
-    text: str = Field("", max_length=20_000)  # note: the text; wrap_up: the note; pause: the reason
+    text: str = Field("", max_length=20_000)  # note, wrap_up: the whole note; pause: the reason
     value: str = Field("", max_length=64)  # wrap_up: disposition; confirm_party: party id; dismiss: offer id
 
 

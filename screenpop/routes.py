@@ -65,8 +65,8 @@ def _by(house: House, user: User) -> Callable[[], By]:
     return by
 
 
-def _signed_in(house: House, cookie: str) -> Callable[[], Awaitable[bool]]:
-    async def still() -> bool:
-        return await user_of_cookie(house.db, cookie, house.clock(), touch=False) is not None
+def _signed_in(house: House, cookie: str) -> Callable[[bool], Awaitable[bool]]:
+    async def still(is_life: bool) -> bool:
+        return await user_of_cookie(house.db, cookie, house.clock(), touch=is_life) is not None
 
     return still

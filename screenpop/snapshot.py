@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterable
 
@@ -225,7 +226,13 @@ def _timeline(session: Session, people: list[str], points: list[str], conversati
     found = timeline.entries(
         session, parties=people, contact_points=points, conversation=conversation, limit=TIMELINE_MAX
     )
-    return tuple(Entry(**{name: getattr(each, name) for name in Entry.__dataclass_fields__}) for each in found)
+    return tuple(_entry(each) for each in found)
+
+
+def _entry(fact: timeline.Entry) -> Entry:
+    shown = Entry(**{name: getattr(fact, name) for name in Entry.__dataclass_fields__})
+    is_number = numbers.E164.fullmatch(shown.contact)
+    return dataclasses.replace(shown, contact=numbers.national(shown.contact)) if is_number else shown
 
 
 def _recording(session: Session, row: Conversation) -> Recording | None:

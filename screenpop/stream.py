@@ -65,7 +65,7 @@ class Desk:
     controls: Controls
     clock: Callable[[], dt.datetime]
     by: Callable[[], By]
-    signed_in: Callable[[], Awaitable[bool]]
+    signed_in: Callable[[bool], Awaitable[bool]]  # True: and this was a sign of life
 
 
 async def serve(websocket: WebSocket, seat: LiveSeat, desk: Desk) -> None:
@@ -77,7 +77,7 @@ async def serve(websocket: WebSocket, seat: LiveSeat, desk: Desk) -> None:
         async with asyncio.TaskGroup() as pair:
             pair.create_task(_send(websocket, socket, desk))
             pair.create_task(_receive(websocket, socket, desk))
-            pair.create_task(_watch_sign_in(desk))
+            pair.create_task(_watch_sign_in(socket, seat, desk))
     except* Closed as closed:
         await _close(websocket, _first(closed))
     except* (WebSocketDisconnect, RuntimeError, OSError):
@@ -95,8 +95,10 @@ def _first(group: BaseExceptionGroup[Closed]) -> Closed:
 
 
 async def _close(websocket: WebSocket, closed: Closed) -> None:
-    with contextlib.suppress(RuntimeError, OSError, WebSocketDisconnect):
-        await websocket.close(closed.code, str(closed)[:120])
+    """Say so, if it can still be heard: a browser that does not read takes no close either."""
+    with contextlib.suppress(RuntimeError, OSError, WebSocketDisconnect):  # a TimeoutError is an OSError
+        async with asyncio.timeout(SEND_WAIT_S):
+            await websocket.close(closed.code, str(closed)[:120])
 
 
 async def _hello(websocket: WebSocket) -> Hello:
@@ -141,17 +143,19 @@ async def _next(socket: Socket, desk: Desk) -> Message:
         return {"type": "ping", "at_ms": round(desk.clock().timestamp() * 1000)}
 
 
-async def _watch_sign_in(desk: Desk) -> None:
-    """However much is said on the socket: whoever signed out, or was disabled, sees no more."""
+async def _watch_sign_in(socket: Socket, seat: LiveSeat, desk: Desk) -> None:
+    """However much is said on the socket: whoever signed out, or was disabled, sees no more. Work on the page, and a call on it, keep
+    the sign-in alive: nobody is signed out in the middle of a talk."""
     while True:
         await asyncio.sleep(SIGNED_IN_CHECK_S)
-        if not await _still_signed_in(desk):
+        is_life, socket.active = socket.active or seat.has_call, False
+        if not await _still_signed_in(desk, is_life):
             raise Closed(CLOSE_NOT_SIGNED_IN, "signed out")
 
 
-async def _still_signed_in(desk: Desk) -> bool:
+async def _still_signed_in(desk: Desk, is_life: bool) -> bool:
     try:
-        return await desk.signed_in()
+        return await desk.signed_in(is_life)
     except (DatabaseTimeout, Overloaded):
         return True  # a slow database signs nobody out
 
@@ -169,6 +173,7 @@ async def _receive(websocket: WebSocket, socket: Socket, desk: Desk) -> None:
             case Painted() | Seen():
                 await _acknowledge(message, desk)
             case Command():
+                socket.active = True
                 await _command(message, socket, desk)
             case Hello():
                 raise Closed(CLOSE_BAD_MESSAGE, "hello twice")

@@ -46,23 +46,31 @@ class Page:
                 assert self.seq is not None
                 assert message["seq"] == self.seq + 1, f"expected message {self.seq + 1}, got {message['seq']}"
                 self.seq = message["seq"]
-                for change in message["changes"]:
-                    self._apply(change)
+                self.seat = applied(self.seat, message["changes"])
 
-    def _apply(self, change: Message) -> None:
-        match change["part"]:
-            case "seat":
-                self.seat = change["seat"]
-            case "card":
-                rest = [card for card in self.seat["cards"] if card["id"] != change["card"]["id"]]
-                self.seat = {**self.seat, "cards": sorted([*rest, change["card"]], key=_newest, reverse=True)}
-            case "card_gone":
-                rest = [card for card in self.seat["cards"] if card["id"] != change["id"]]
-                self.seat = {**self.seat, "cards": rest}
-            case "agent":
-                self.seat = {**self.seat, "agent": change["agent"]}
-            case "lists":
-                self.seat = {**self.seat, "dispositions": change["dispositions"], "channels": change["channels"]}
+
+def applied(seat: dict[str, Any], changes: list[Message]) -> dict[str, Any]:
+    """What `seat` is after these changes."""
+    for change in changes:
+        seat = _one(seat, change)
+    return seat
+
+
+def _one(seat: dict[str, Any], change: Message) -> dict[str, Any]:
+    match change["part"]:
+        case "seat":
+            new: dict[str, Any] = change["seat"]
+            return new
+        case "card":
+            rest = [card for card in seat["cards"] if card["id"] != change["card"]["id"]]
+            return {**seat, "cards": sorted([*rest, change["card"]], key=_newest, reverse=True)}
+        case "card_gone":
+            return {**seat, "cards": [card for card in seat["cards"] if card["id"] != change["id"]]}
+        case "agent":
+            return {**seat, "agent": change["agent"]}
+        case "lists":
+            return {**seat, "dispositions": change["dispositions"], "channels": change["channels"]}
+    raise AssertionError(f"expected a part that the page knows, got {change['part']!r}")
 
 
 def _newest(card: dict[str, Any]) -> tuple[str, str]:

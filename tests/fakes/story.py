@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cti import ledger, line, switchboard
 from cti.db import Database
+from cti.events import Recorded
 from cti.records import tickets
 from cti.records.conversations import Conversation
 from screenpop import commands
@@ -65,7 +67,7 @@ class Teller:
             for _ in range(2 if self.twice else 1):
                 await self.db.work(_take, fact(step["fact"], self.now, given), self.now)
         elif "flow" in step:
-            await self.db.work(_FLOW[step["flow"]], self.now, **given)
+            await self.db.work(FLOW[step["flow"]], self.now, **given)
         else:
             await self.command(step["command"], **given)
 
@@ -73,7 +75,7 @@ class Teller:
         self.keys += 1
         row = await self.db.read(switchboard.of_channel, channel)
         asked = Command(
-            type="command", key=key or f"key-{self.keys:08}", name=name,  # type: ignore[arg-type]
+            type="command", key=key or f"key-{self.keys:08}", name=name,
             conversation=row.id if row else "", **given,
         )  # fmt: skip
         agent = commands.By(f"user-{by}", by, f"PJSIP/{by}")
@@ -100,6 +102,8 @@ def fact(name: str, now: dt.datetime, given: Step) -> line.Fact:
         "device_channel": f"{agent}-1", "waited_s": 0.0, "rang_s": 3.0, "talked_s": 60.0, "by": "caller", "reason": "no_answer",
         "cause": "Normal Clearing", "did": DID, "paused": False, "state": "ready",
     }  # fmt: skip
+    if kind is line.MemberChanged:
+        usual["reason"] = ""
     fields = {field.name for field in dataclasses.fields(kind)}
     made: line.Fact = kind(**{key: value for key, value in {**usual, **given}.items() if key in fields})
     return made
@@ -117,24 +121,24 @@ def _arrives(session: Session, now: dt.datetime, *, number: str, name: str = "",
 
 
 def _queues(session: Session, now: dt.datetime, *, intent: str, queue: str = "fault", channel: str = "c1") -> None:
-    row = _row(session, channel)
+    row = row_of(session, channel)
     switchboard.queued(session, conversation=row.id, queue=queue, intent=intent, now=now)
 
 
 def _opens_ticket(session: Session, now: dt.datetime, *, channel: str = "c1") -> None:
-    row = _row(session, channel)
+    row = row_of(session, channel)
     tickets.open_once(
         session, subscription=row.subscription_id, party=None, matter="fault", channel="phone", conversation=row.id, now=now
     )  # fmt: skip
 
 
-def _row(session: Session, channel: str) -> Conversation:
+def row_of(session: Session, channel: str) -> Conversation:
     row = switchboard.of_channel(session, channel)
     assert row is not None, f"nobody called on {channel}"
     return row
 
 
-_FLOW = {"arrives": _arrives, "queues": _queues, "opens_ticket": _opens_ticket}
+FLOW: dict[str, Callable[..., None]] = {"arrives": _arrives, "queues": _queues, "opens_ticket": _opens_ticket}
 
 
 async def begin(db: Database, now: dt.datetime, *, twice: bool = False) -> Teller:
@@ -143,7 +147,7 @@ async def begin(db: Database, now: dt.datetime, *, twice: bool = False) -> Telle
     return Teller(db, now, twice=twice)
 
 
-async def told(db: Database) -> list[ledger.Recorded]:
+async def told(db: Database) -> list[Recorded]:
     """What the ledger heard about calls, oldest first."""
     return [each for each in await db.read(ledger.since, 0) if each.conversation]
 

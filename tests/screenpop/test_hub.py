@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from cti.bus import MemoryBus
+from cti import ledger
 from cti.channels import intake
-from cti.db import Database
+from cti.events import NoteWritten
 from cti.records import contact_points, outages, tickets
 from screenpop import board, hub
-from screenpop.hub import Hub, Look, Owner, Socket
+from screenpop.hub import Owner, Socket
 from tests.fakes import company, story
+from tests.fakes.live_desk import ZEYNEP, LiveDesk
 from tests.fakes.page import Page
-from tests.fakes.story import Teller
+from tests.fakes.story import row_of
 
-ZEYNEP, MURAT = (Owner(f"user-{agent}", agent.title(), agent, "en") for agent in ("zeynep", "murat"))
 RINGS = [
     {"flow": "arrives", "number": company.HIS},
     {"flow": "queues", "intent": "fault"},
@@ -29,69 +27,13 @@ RINGS = [
 ANSWERS = [{"fact": "DeviceAnswered", "agent": "zeynep"}]
 
 
-class Desk:
-    """Live seats over a real database, each with one page. `live` is the proof: what was pushed is what a reload shows."""
-
-    def __init__(self, teller: Teller) -> None:
-        self.teller = teller
-        self.hub = Hub(self.read, lambda: teller.now.timestamp())
-        self.pages: dict[str, Page] = {}
-        self.looks = 0
-        self.reads: list[frozenset[str] | None] = []
-        self.gate = asyncio.Event()  # reads that have seen the database wait for it before they return
-        self.gate.set()
-        self.seen = asyncio.Event()
-
-    async def read(self, owner: Owner, before: Look | None, only: frozenset[str] | None) -> Look:
-        agent = story.seated(owner, str(self.looks))
-        self.reads.append(only)
-        look = await self.teller.db.read(
-            story.look, agent, owner.language, before=before, only=only, now=self.teller.now
-        )
-        self.seen.set()
-        await self.gate.wait()
-        return look
-
-    async def open(self, *owners: Owner) -> None:
-        for owner in owners:
-            self.pages[owner.agent] = await Page(self.hub.seat(owner)).open()
-
-    async def settle(self) -> None:
-        """Every seat looks once more, but only at what it knows to have changed; return when the pages have it."""
-        self.looks += 1
-        for page in self.pages.values():
-            page.live.mark("nothing of this name")
-            await page.until(str(self.looks))
-
-    async def live(self, action: Awaitable[object]) -> None:
-        await action
-        await self.same()
-
-    async def same(self) -> None:
-        await self.settle()
-        for agent, page in self.pages.items():
-            look = await self.read(page.live.owner, None, None)
-            assert page.seat == board.plain(look.seat), f"{agent}'s page shows something else than a reload"
-
-
-@pytest_asyncio.fixture
-async def desk(db: Database, now: dt.datetime) -> AsyncIterator[Desk]:
-    bus = MemoryBus()
-    db.on_commit = bus.publish
-    desk = Desk(await story.begin(db, now))
-    bus.subscribe(desk.hub.hear)
-    await desk.open(ZEYNEP, MURAT)
-    yield desk
-    desk.hub.close()
-
-
 @pytest.mark.parametrize("path", story.stories(), ids=lambda path: path.stem)
 async def test_pushed_equals_reloaded_after_every_step(path, desk):
     for step in story.read(path)["steps"]:
         await desk.live(desk.teller.step(step))
 
 
-async def talking(desk: Desk) -> str:
+async def talking(desk: LiveDesk) -> str:
     """Zeynep talks to Ali; returns the conversation."""
     await desk.teller.tell([*RINGS, *ANSWERS])
     await desk.settle()
@@ -126,7 +68,7 @@ async def test_a_contact_by_sms_about_the_ticket_on_the_card_is_counted_there(de
     await desk.settle()
 
     def again(session):
-        dsl = story.switchboard.of_channel(session, "c1").subscription_id
+        dsl = row_of(session, "c1").subscription_id
         tickets.open_once(
             session, subscription=dsl, party=None, matter="fault", channel="sms", conversation=None, text="?", now=now
         )  # fmt: skip
@@ -200,13 +142,13 @@ async def test_who_comes_back_gets_exactly_what_he_missed(desk):
     leaves.take_all()
     leaves.leave()
     known = len(leaves.taken)
-    missed_from = leaves.seq
+    missed_from = leaves.seq or 0
     await desk.live(desk.teller.command("note", by="zeynep", text="Modem"))
     await desk.live(desk.teller.step({"fact": "TalkEnded", "agent": "zeynep"}))
     await leaves.open()
     resumed, *events = leaves.taken[known:]
     assert resumed == {"type": "resumed", "epoch": stays.epoch, "seq": stays.seq}
-    assert [each["seq"] for each in events] == list(range(missed_from + 1, stays.seq + 1))
+    assert [each["seq"] for each in events] == list(range(missed_from + 1, (stays.seq or 0) + 1))
     assert leaves.seat == stays.seat
 
 
@@ -306,16 +248,16 @@ async def test_a_look_that_fails_is_made_up_for_by_the_next_one(desk):
         failed.set()
         raise TimeoutError("the database is away")
 
-    desk.teller.db.read = fails  # type: ignore[method-assign]
+    desk.teller.db.read = fails
     await desk.teller.db.work(_note, desk.teller.now)
     await failed.wait()
-    desk.teller.db.read = works  # type: ignore[method-assign]
+    desk.teller.db.read = works
     await desk.same()
     assert desk.pages["zeynep"].seat["cards"][0]["note"] == "kept"
 
 
 def _note(session: Any, now: dt.datetime) -> None:
-    row = story.switchboard.of_channel(session, "c1")
+    row = row_of(session, "c1")
     row.note = "kept"
-    event = story.commands.NoteWritten(conversation=row.id, agent="zeynep", text="kept")
-    story.ledger.append(session, event, now=now)
+    event = NoteWritten(conversation=row.id, agent="zeynep", text="kept")
+    ledger.append(session, event, now=now)

@@ -1,0 +1,308 @@
+"""One browser's socket, from hello to close: what it may say, what it is told, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cti import ledger
+from cti.db import DatabaseTimeout, Overloaded
+from cti.events import NoteWritten
+from cti.records.conversations import Offer
+from screenpop import hub, stream
+from screenpop.commands import By
+from screenpop.protocol import MESSAGE_MAX_BYTES, VERSION
+from screenpop.stream import Desk
+from tests.fakes import company
+from tests.fakes.live_desk import ZEYNEP, LiveDesk
+from tests.fakes.socket import BrowserSocket, Closed
+
+RINGS = [
+    {"flow": "arrives", "number": company.HIS},
+    {"flow": "queues", "intent": "fault"},
+    {"fact": "DeviceRinging", "agent": "zeynep"},
+]
+ANSWERS = {"fact": "DeviceAnswered", "agent": "zeynep"}
+HELLO = {"type": "hello", "v": VERSION}
+
+
+@asynccontextmanager
+async def browser(
+    desk: LiveDesk, *, signed_in: Any = None, hello: bool = True, room: int = 0
+) -> AsyncIterator[BrowserSocket]:
+    """Zeynep's browser, served until the end of the block."""
+
+    async def yes(is_life: bool) -> bool:
+        return True
+
+    here = Desk(
+        desk.teller.db, desk.hub, desk.teller.controls, lambda: desk.teller.now,
+        lambda: By("user-zeynep", "zeynep", "PJSIP/zeynep"), signed_in or yes,
+    )  # fmt: skip
+    socket = BrowserSocket(room)
+    await socket.connect()
+    serving = asyncio.create_task(stream.serve(socket.server, desk.hub.seat(ZEYNEP), here))
+    if hello:
+        socket.say(**HELLO)
+    try:
+        yield socket
+    finally:
+        socket.go()
+        await asyncio.wait_for(serving, 5)
+
+
+async def closed(socket: BrowserSocket) -> Closed:
+    with pytest.raises(Closed) as closed:
+        await socket.until("the end")
+    return closed.value
+
+
+async def offer(desk: LiveDesk) -> Offer:
+    def newest(session: Session) -> Offer:
+        return session.scalars(select(Offer).order_by(Offer.offered_at.desc())).one()
+
+    return await desk.teller.db.read(newest)
+
+
+# --- hello ---
+
+
+async def test_hello_is_answered_with_the_seat_and_then_with_what_changes(desk):
+    async with browser(desk) as socket:
+        snapshot = await socket.hear()
+        assert (snapshot["type"], snapshot["seat"]["cards"]) == ("snapshot", [])
+        await desk.teller.tell(RINGS)
+        event = await socket.until("event")
+        assert [change["part"] for change in event["changes"]] == ["card"]
+
+
+async def test_who_comes_back_is_resumed(desk):
+    async with browser(desk) as socket:
+        snapshot = await socket.hear()
+    await desk.teller.tell(RINGS)
+    await desk.settle()
+    async with browser(desk, hello=False) as socket:
+        socket.say(**HELLO, epoch=snapshot["epoch"], seq=snapshot["seq"])
+        assert (await socket.hear())["type"] == "resumed"
+        assert (await socket.hear())["seq"] == snapshot["seq"] + 1
+
+
+@pytest.mark.parametrize(
+    ("first", "code", "why"),
+    [
+        ('{"type": "hello", "v": 99}', 4400, "please reload"),
+        ('{"type": "pong", "seq": 1}', 4400, "please reload"),
+        ('{"type": "teleport"}', 4400, "expected hello"),
+        ("no JSON at all", 4400, "expected hello"),
+        (" " * (MESSAGE_MAX_BYTES + 1), 1009, "at most"),
+    ],
+)
+async def test_a_first_message_that_is_no_hello_of_our_version_is_the_last(desk, first, code, why):
+    async with browser(desk, hello=False) as socket:
+        socket.say_text(first)
+        end = await closed(socket)
+        assert end.code == code
+        assert why in str(end)
+
+
+async def test_bytes_are_refused(desk):
+    async with browser(desk, hello=False) as socket:
+        socket.say_bytes(b"\x00")
+        assert (await closed(socket)).code == 4400
+
+
+async def test_who_says_nothing_is_not_waited_for(desk, monkeypatch):
+    monkeypatch.setattr(stream, "HELLO_WAIT_S", 0.01)
+    async with browser(desk, hello=False) as socket:
+        assert (await closed(socket)).code == 4400
+
+
+@pytest.mark.parametrize("foreign", [{"type": "teleport"}, HELLO, {"type": "seen"}, {"type": "pong", "seq": 1, "x": 1}])
+async def test_a_foreign_message_ends_the_connection(desk, foreign):
+    async with browser(desk) as socket:
+        socket.say(**foreign)
+        assert (await closed(socket)).code == 4400
+
+
+# --- commands ---
+
+
+async def talks(desk: LiveDesk) -> str:
+    await desk.teller.tell([*RINGS, ANSWERS])
+    await desk.settle()
+    return str(desk.pages["zeynep"].seat["cards"][0]["id"])
+
+
+async def test_a_command_that_comes_twice_under_one_key_is_done_once_and_answered_twice(desk):
+    conversation = await talks(desk)
+    async with browser(desk) as socket:
+        for text in ("first", "second"):
+            socket.say(type="command", key="key-00000001", name="note", conversation=conversation, text=text)
+            assert await socket.until("result") == {"type": "result", "key": "key-00000001", "ok": True}
+    written = [
+        each.event.text for each in await desk.teller.db.read(ledger.since, 0) if isinstance(each.event, NoteWritten)
+    ]
+    assert written == ["first"]
+
+
+async def test_a_command_that_cannot_be_done_says_why(desk):
+    async with browser(desk) as socket:
+        socket.say(type="command", key="key-00000001", name="note", conversation="of somebody else", text="x")
+        result = await socket.until("result")
+        assert (result["ok"], result["error"]["code"]) == (False, "not_yours")
+
+
+@pytest.mark.parametrize("trouble", [Overloaded("2000 works wait"), DatabaseTimeout("10 s")])
+async def test_a_busy_database_is_told_and_the_socket_stays(desk, trouble):
+    async def busy(*_: Any, **__: Any) -> None:
+        raise trouble
+
+    async with browser(desk) as socket:
+        await socket.hear()
+        works, desk.teller.db.work = desk.teller.db.work, busy
+        socket.say(type="command", key="key-00000001", name="note", conversation="c", text="x")
+        assert (await socket.until("result"))["error"]["code"] == "busy"
+        socket.say(type="seen", offer="o1")
+        socket.say(type="command", key="key-00000002", name="ready")
+        assert (await socket.until("result"))["ok"]
+        desk.teller.db.work = works
+
+
+async def test_a_missed_offer_that_is_put_away_goes_from_every_page(desk):
+    await desk.teller.tell([*RINGS, {"fact": "DeviceStopped", "agent": "zeynep"}])
+    await desk.settle()
+    (missed,) = desk.pages["zeynep"].seat["cards"]
+    async with browser(desk) as socket:
+        socket.say(type="command", key="key-00000001", name="dismiss", conversation=missed["id"])
+        event = await socket.until("event")
+        assert event["changes"] == [{"part": "card_gone", "id": missed["id"]}]
+    await desk.same()
+
+
+# --- painted, seen ---
+
+
+async def test_painted_and_seen_are_measured_from_the_switch_s_event_the_first_time_only(desk):
+    await desk.teller.tell(RINGS)
+    rang = await offer(desk)
+    async with browser(desk) as socket:
+        for after_s in (0.25, 5):
+            desk.teller.now += dt.timedelta(seconds=after_s)
+            socket.say(type="painted", offer=rang.id, ms=12.5)
+            socket.say(type="seen", offer=rang.id)
+            socket.say(type="command", key=f"key-{after_s:08}", name="ready")
+            await socket.until("result")
+    kept = await offer(desk)
+    assert (kept.painted_ms, kept.seen_ms) == (250.0, 250.0)
+    events = [each.event for each in await desk.teller.db.read(ledger.since, 0) if each.event.type.startswith("offer.")]
+    assert [(each.type, each.acked_ms) for each in events] == [("offer.painted", 250.0), ("offer.seen", 250.0)]
+    assert events[0].browser_ms == 12.5
+
+
+async def test_somebody_else_s_offer_is_not_acknowledged(desk):
+    await desk.teller.tell([*RINGS[:2], {"fact": "DeviceRinging", "agent": "murat"}])
+    async with browser(desk) as socket:
+        socket.say(type="painted", offer=(await offer(desk)).id, ms=1)
+        socket.say(type="painted", offer="there is no such offer", ms=1)
+        socket.say(type="command", key="key-00000001", name="ready")
+        await socket.until("result")
+    assert (await offer(desk)).painted_ms is None
+
+
+# --- ends ---
+
+
+async def test_who_signed_out_sees_no_more_however_much_is_said(desk, monkeypatch):
+    monkeypatch.setattr(stream, "SIGNED_IN_CHECK_S", 0.01)
+
+    async def no(is_life: bool) -> bool:
+        return False
+
+    async with browser(desk, signed_in=no) as socket:
+        for number in range(20):
+            socket.say(type="pong", seq=number)
+        assert (await closed(socket)).code == 4401
+
+
+async def test_a_slow_database_signs_nobody_out(desk, monkeypatch):
+    monkeypatch.setattr(stream, "SIGNED_IN_CHECK_S", 0.001)
+    asked = asyncio.Event()
+
+    async def slow(is_life: bool) -> bool:
+        asked.set()
+        raise DatabaseTimeout("10 s")
+
+    async with browser(desk, signed_in=slow) as socket:
+        await asked.wait()
+        socket.say(type="command", key="key-00000001", name="ready")
+        assert (await socket.until("result"))["ok"]
+
+
+async def test_a_call_or_work_on_the_page_keeps_the_sign_in_alive_and_an_idle_page_does_not(desk, monkeypatch):
+    monkeypatch.setattr(stream, "SIGNED_IN_CHECK_S", 0.001)
+    heard: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def ask(is_life: bool) -> bool:
+        heard.put_nowait(is_life)
+        return True
+
+    async with browser(desk, signed_in=ask) as socket:
+        await socket.until("snapshot")
+        assert await heard.get() is False
+        socket.say(type="command", key="key-00000001", name="ready")
+        await socket.until("result")
+        assert True in [await heard.get() for _ in range(3)]
+        await desk.teller.tell(RINGS)
+        await socket.until("event")
+        while not await heard.get():
+            pass
+
+
+async def test_a_quiet_line_is_pinged(desk, monkeypatch):
+    monkeypatch.setattr(stream, "PING_S", 0.01)
+    async with browser(desk) as socket:
+        ping = await socket.until("ping")
+        assert ping["at_ms"] == round(desk.teller.now.timestamp() * 1000)
+
+
+async def test_a_browser_that_goes_leaves_nothing_behind(desk):
+    before = desk.hub.sockets
+    async with browser(desk) as socket:
+        await socket.hear()
+        assert desk.hub.sockets == before + 1
+    assert desk.hub.sockets == before
+
+
+async def test_a_browser_that_does_not_read_is_closed_and_the_other_page_gets_everything(desk, monkeypatch):
+    monkeypatch.setattr(stream, "SEND_WAIT_S", 0.05)
+    before = desk.hub.sockets
+    async with browser(desk, room=1):
+        await desk.teller.tell([*RINGS, ANSWERS])
+        await desk.same()
+    assert desk.hub.sockets == before
+
+
+async def test_a_browser_whose_queue_ran_over_is_told_to_come_back(desk):
+    async with browser(desk) as socket:
+        await socket.hear()
+        (mine,) = (each for each in desk.pages["zeynep"].live.sockets if each is not desk.pages["zeynep"].socket)
+        for number in range(hub.QUEUE_MAX + 1):
+            mine.send({"type": "ping", "at_ms": number})
+        assert (await closed(socket)).code == 4408
+
+
+async def test_a_bug_of_ours_ends_one_socket_with_a_word(desk):
+    async with browser(desk) as socket:
+        await socket.hear()
+        desk.hub.agent_changed = lambda agent: 1 / 0
+        await desk.teller.tell([*RINGS, {"fact": "DeviceStopped", "agent": "zeynep"}])
+        conversation = (await offer(desk)).conversation_id
+        socket.say(type="command", key="key-00000001", name="dismiss", conversation=conversation)
+        assert (await closed(socket)).code == 1011
