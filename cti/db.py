@@ -134,7 +134,7 @@ class _Sqlite:
     async def read(self, run: Callable[[Session], T]) -> T:
         def in_thread() -> T:
             with Session(self._engine) as session:
-                session.execute(text("BEGIN"))  # one moment for all its queries
+                session.connection().exec_driver_sql("BEGIN")  # one moment for all its queries
                 return run(session)
 
         return await _in_time(asyncio.get_running_loop().run_in_executor(self._readers, in_thread))
@@ -171,9 +171,12 @@ class _Sqlite:
     def _commit(self, group: list[_Job]) -> None:
         with Session(self._engine, expire_on_commit=False) as session:
             try:
-                session.execute(text("BEGIN IMMEDIATE"))
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+                alone = len(group) == 1
                 for job in group:
-                    self._run(session, job)
+                    self._run(session, job, alone=alone)
+                    if job.error is not None and (alone or not _in_transaction(session)):
+                        raise job.error  # a full or failing disk makes SQLite undo the whole group, not the savepoint alone
                 session.commit()
             except BaseException as error:  # noqa: BLE001  the disk said no: each of the group hears it, the thread lives on
                 with contextlib.suppress(Exception):
@@ -182,16 +185,15 @@ class _Sqlite:
                     job.error = job.error or error
         self._tell(group)
 
-    def _run(self, session: Session, job: _Job) -> None:
+    def _run(self, session: Session, job: _Job, *, alone: bool) -> None:
+        """In a savepoint; a job that has the transaction for itself needs none."""
         session.info[NEWS] = job.news
-        savepoint = session.begin_nested()
         try:
-            job.result = job.run(session)
-            session.flush()
-            savepoint.commit()
+            with contextlib.nullcontext() if alone else session.begin_nested():
+                job.result = job.run(session)
+                session.flush()
         except Exception as error:  # noqa: BLE001  handed to whoever awaits this job; the others of the group go on
             job.error = error
-            savepoint.rollback()
         session.expunge_all()  # rows that this job returned are its own: the next one's failure must not expire them
 
     def _tell(self, group: list[_Job]) -> None:
@@ -259,6 +261,12 @@ class _Postgres:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def _in_transaction(session: Session) -> bool:
+    """Asks SQLite itself: SQLAlchemy does not notice when a transaction is undone behind its back."""
+    driver: Any = session.connection().connection.driver_connection
+    return bool(driver.in_transaction)
 
 
 def _in_session(connection: Any, run: Callable[[Session], T]) -> T:

@@ -11,18 +11,22 @@ import structlog
 
 from cti.numbers import mask
 
-E164 = re.compile(r"\+[1-9]\d{6,14}\b")
+# E.164, and what people key at home: 0532 … without spaces, 0090 …
+NUMBER = re.compile(r"\+[1-9]\d{6,14}\b|(?<![\w.+-])0\d{9,14}\b")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(_logger: Any, _method: str, fields: dict[str, Any]) -> dict[str, Any]:
     """No whole telephone number and no line break leaves for a log, whoever put it into a field."""
-    return {key: _clean(value) if isinstance(value, str) else value for key, value in fields.items()}
+    return {key: _clean(value) for key, value in fields.items()}
 
 
-def _clean(text: str) -> str:
+def _clean(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)  # also of what has numbers inside: lists, errors
     escaped = CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
-    return E164.sub(lambda found: mask(found.group()), escaped)
+    return NUMBER.sub(lambda found: mask(found.group()), escaped)
 
 
 def _line(_logger: Any, _method: str, fields: dict[str, Any]) -> str:
@@ -49,4 +53,6 @@ def set_up(log_format: str, level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,16 +103,22 @@ async def plan(settings: Settings) -> Pbx:
         agents = await db.read(auth.agents)
     finally:
         await db.close()
-    members = tuple((agent, 0) for agent in agents)
     return Pbx(
         data_dir=settings.data_dir, host=settings.sip_host, sip_port=settings.sip_port, http_port=settings.ari_port,
         ami_port=settings.ami_port, agi_host=settings.agi_host, agi_port=settings.agi_port,
         rtp_start=settings.rtp_start, rtp_end=settings.rtp_end, trunk_match=settings.trunk_match,
         claim_timeout_ms=settings.claim_timeout_ms, ivr_calls_max=settings.calls_max, region=settings.default_region,
-        phones=tuple(Phone(agent) for agent in agents), queues=tuple(Queue(name, members) for name in QUEUES),
+        phones=tuple(Phone(agent) for agent in agents), queues=tuple(Queue(name, members(name, agents, settings.demo)) for name in QUEUES),
         default_queue=DEFAULT_QUEUE, prompts_dir=settings.prompts, recordings_dir=settings.recordings,
-        tools_dir=settings.tools,
+        tools_dir=settings.tools, control_host=settings.asterisk_bind, external_address=settings.external_address,
+        control_permit=tuple(each.strip() for each in settings.asterisk_permit.split(",") if each.strip()),
     )  # fmt: skip
+
+
+def members(queue: str, agents: Sequence[str], demo: bool) -> tuple[tuple[str, int], ...]:
+    """(phone, penalty) in the order in which they ring: everybody in every queue; the demo company has its specialists."""
+    first = [each for each in company.QUEUES[queue] if each[0] in agents] if demo else []
+    return (*first, *((agent, 0) for agent in agents if agent not in dict(first)))
 
 
 async def run(settings: Settings, say: Say) -> int:
@@ -139,13 +145,21 @@ async def run(settings: Settings, say: Say) -> int:
 async def serve(settings: Settings, say: Say) -> int:
     """The bridge alone, beside an Asterisk that others run."""
     built = await build_prompts(settings, say)
-    house = House(
-        settings, built, ari_password=settings.ari_password.get_secret_value(),
-        ami_password=settings.ami_password.get_secret_value(),
-    )  # fmt: skip
+    ari, ami = passwords(settings)
+    house = House(settings, built, ari_password=ari, ami_password=ami)
     async with serving(house):
         tell_ready(settings, None)
         return await stopped(house)
+
+
+def passwords(settings: Settings) -> tuple[str, str]:
+    """Of ARI and AMI: the ones set, else those kept in the data folder, which `santral pbx start` beside us uses too."""
+    given = settings.ari_password.get_secret_value(), settings.ami_password.get_secret_value()
+    if all(given):
+        return given
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    kept = pbx.keep_secrets(Pbx(data_dir=settings.data_dir))
+    return given[0] or kept.ari, given[1] or kept.ami
 
 
 async def pbx_alone(settings: Settings, say: Say) -> int:
@@ -264,7 +278,7 @@ async def demo_phones(settings: Settings, switch: Pbx) -> AsyncIterator[phones.P
         sipp=debs.find("sipp", settings.tools),
         target=Address(settings.sip_host, settings.sip_port),
         passwords=pbx.keep_secrets(switch).phones,
-        out_dir=settings.data_dir / "demo",
+        out_dir=settings.data_dir.resolve() / "demo",
         behaviours=dict.fromkeys((phone.name for phone in switch.phones), answers),
         host=settings.demo_phones_host,
         port=settings.demo_phones_port,
@@ -297,7 +311,7 @@ async def place(settings: Settings, wanted: DemoCall, say: Say) -> None:
     from_there = carrier.Carrier(
         sipp=debs.find("sipp", settings.tools),
         target=Address(settings.sip_host, settings.sip_port),
-        out_dir=settings.data_dir / "demo",
+        out_dir=settings.data_dir.resolve() / "demo",
         host=settings.demo_carrier_host,
     )
     who = carrier.Caller(wanted.caller, name=wanted.name, withheld=not wanted.caller)
@@ -309,7 +323,7 @@ async def place(settings: Settings, wanted: DemoCall, say: Say) -> None:
 
 def api_description() -> dict[str, Any]:
     """The OpenAPI document of the running code; nothing is started for it."""
-    settings = Settings(database_url="sqlite://", demo_password=SecretStr(""))
+    settings = Settings(database_url="sqlite:///file::memory:?uri=true", demo_password=SecretStr(""))
     house = House(settings, Voice(settings.prompts, _Mute()), ari_password="", ami_password="")
     return web_app(house).openapi()
 

@@ -73,18 +73,29 @@ def arrived(session: Session, caller: Caller, *, region: str, now: dt.datetime, 
         return Arrival(row.id, number, identification)
     row = _new_row(caller, number, identification, now)
     session.add(row)
-    if number.e164:
+    point = (
         contact_points.ensure(session, "phone", number.e164, raw=number.raw, region=region, now=now)
-    _append(session, CallArrived(
-        conversation=row.id, channel=caller.channel, did=caller.did, raw=number.raw, number=number.e164,
-        number_kind=number.kind.value, caller_name=row.caller_name, claimed=claimed,
-    ), now)  # fmt: skip
-    _append(session, CallIdentified(
-        conversation=row.id, outcome=identification.outcome.value, level=int(identification.level), method="caller_id",
-        candidates=identification.candidates,
-    ), now)  # fmt: skip
-    timeline.record_call(session, row, now)
+        if number.e164
+        else None
+    )
+    ledger.append_all(session, _arrival_events(row, caller, number, identification, claimed), now=now)
+    timeline.begin_call(session, row, point.id if point else None, now)
     return Arrival(row.id, number, identification)
+
+
+def _arrival_events(
+    row: Conversation, caller: Caller, number: numbers.Number, who: Identification, claimed: bool
+) -> list[CallEvent]:
+    return [
+        CallArrived(
+            conversation=row.id, channel=caller.channel, did=caller.did, raw=number.raw, number=number.e164,
+            number_kind=number.kind.value, caller_name=row.caller_name, claimed=claimed,
+        ),
+        CallIdentified(
+            conversation=row.id, outcome=who.outcome.value, level=int(who.level), method="caller_id",
+            candidates=who.candidates,
+        ),
+    ]  # fmt: skip
 
 
 def _new_row(caller: Caller, number: numbers.Number, who: Identification, now: dt.datetime) -> Conversation:
@@ -207,14 +218,16 @@ def _(fact: QueueLeft, session: Session, now: dt.datetime, region: str) -> None:
 
 @take.register
 def _(fact: ChannelGone, session: Session, now: dt.datetime, region: str) -> None:
+    row = of_channel(session, fact.channel)
+    if row is not None:
+        if row.state != calls.State.ENDED:
+            _ended(session, row, fact.cause, now)
+        return
     offer = _offer(session, fact.channel)
     if offer is not None and offer.state == "offered":
         withdraw(session, offer, "lost", now)
     elif offer is not None:
         _cleared(session, offer, None, "unknown", now)
-    row = of_channel(session, fact.channel)
-    if row is not None and row.state != calls.State.ENDED:
-        _ended(session, row, fact.cause, now)
 
 
 @take.register
@@ -306,8 +319,12 @@ class Switchboard:
             await self._write(facts)
 
     async def _write(self, facts: list[Fact]) -> None:
-        kept = await asyncio.gather(*(self._real(fact) for fact in facts))
-        facts = [fact for fact, real in zip(facts, kept, strict=True) if real]
+        kept = await asyncio.gather(*(self._real(fact) for fact in facts), return_exceptions=True)
+        for broken in (each for each in kept if isinstance(each, Exception)):
+            log.error("switchboard.confirm_failed", error=repr(broken))
+        facts = [fact for fact, real in zip(facts, kept, strict=True) if real is True]
+        if not facts:
+            return
         try:
             await self._db.work(self._take_all, facts, self._clock())
         except Exception as error:  # noqa: BLE001  one bad fact must not take its neighbours along

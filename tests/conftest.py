@@ -39,8 +39,8 @@ def postgres() -> Iterator[postgresql.Server]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: postgresql.Server) -> str:
-    """The name of a PostgreSQL database with every table and no row, to be used as a template."""
+def postgres_database(postgres: postgresql.Server) -> str:
+    """The name of a PostgreSQL database with every table, which each test leaves without a row."""
     name = postgres.create()
     engine = create_engine(postgres.url(name))
     migrations.tables().create_all(engine)
@@ -58,13 +58,12 @@ async def db(sqlite_file: Path, tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest_asyncio.fixture
-async def pg(postgres: postgresql.Server, postgres_template: str) -> AsyncIterator[Database]:
-    """A fresh PostgreSQL database with every table; closed and dropped afterwards."""
-    name = postgres.create(postgres_template)
-    database = Database(postgres.url(name))
+async def pg(postgres: postgresql.Server, postgres_database: str) -> AsyncIterator[Database]:
+    """A PostgreSQL database with every table and no row; closed and emptied afterwards."""
+    database = Database(postgres.url(postgres_database))
     yield database
     await database.close()
-    postgres.drop(name)
+    postgres.empty(postgres_database, migrations.tables().tables)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,17 +42,19 @@ class Server:
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://santral@/{database}?host={self.folder}"
 
-    def create(self, template: str = "template1") -> str:
-        """A new database with the content of `template`; returns its name."""
+    def create(self) -> str:
+        """A new database without tables; returns its name."""
         name = f"test_{next(self._numbers)}"
-        self._say(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._say(f"CREATE DATABASE {name}")
         return name
 
-    def drop(self, database: str) -> None:
-        self._say(f"DROP DATABASE {database} WITH (FORCE)")
+    def empty(self, database: str, tables: Iterable[str]) -> None:
+        """Throw away every row of these tables: quicker than a new database. Numbers begin at 1 again."""
+        named = ", ".join(f'"{table}"' for table in tables)
+        self._say(f"SET lock_timeout = '5s'; TRUNCATE {named} RESTART IDENTITY", database)
 
-    def _say(self, command: str) -> None:
-        with psycopg.connect(host=str(self.folder), user="santral", dbname="postgres", autocommit=True) as connection:
+    def _say(self, command: str, database: str = "postgres") -> None:
+        with psycopg.connect(host=str(self.folder), user="santral", dbname=database, autocommit=True) as connection:
             connection.execute(command.encode())
 
 

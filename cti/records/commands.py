@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ class CommandDone(Base):
 
 def once(session: Session, key: str, user: str, now: dt.datetime, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Do it, unless this user did it already under this key; the first result either way."""
-    full_key = f"{user}:{key}"[:64]
+    full_key = hashlib.sha256(f"{user}\0{key}".encode()).hexdigest()
     done = session.get(CommandDone, full_key)
     if done is not None:
         return done.result

@@ -19,7 +19,7 @@ class Conversation(Base):
     __table_args__ = (Index("ix_conversations_party_arrived", "party_id", "arrived_at"),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    channel: Mapped[str] = mapped_column(String(64), unique=True)  # the switch's id of the caller's leg
+    channel: Mapped[str] = mapped_column(String(150), unique=True)  # the switch's id of the caller's leg
     did: Mapped[str] = mapped_column(String(40))
     raw: Mapped[str] = mapped_column(String(80), default="")
     number: Mapped[str | None] = mapped_column(String(20), index=True)
@@ -59,7 +59,7 @@ class Offer(Base):
     conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id"), index=True)
     agent: Mapped[str] = mapped_column(String(64))
     device: Mapped[str] = mapped_column(String(80))
-    device_channel: Mapped[str] = mapped_column(String(64), unique=True)
+    device_channel: Mapped[str] = mapped_column(String(150), unique=True)
     state: Mapped[str] = mapped_column(String(16), default="offered")
     reason: Mapped[str] = mapped_column(String(32), default="")  # of a withdrawal
     offered_at: Mapped[dt.datetime]

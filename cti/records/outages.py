@@ -95,7 +95,9 @@ def _with_carriers(session: Session, subscriptions: Sequence[str]) -> list[Subsc
     found: dict[str, Subscription] = {}
     wanted = set(subscriptions)
     for _ in range(DEPENDS_MAX):
-        rows = session.scalars(select(Subscription).where(Subscription.id.in_(wanted - found.keys()))).all()
+        if not (missing := wanted - found.keys()):
+            break
+        rows = session.scalars(select(Subscription).where(Subscription.id.in_(missing))).all()
         found |= {row.id: row for row in rows}
         wanted = {row.depends_on_id for row in rows if row.depends_on_id}
     return [row for row in found.values() if row.area]

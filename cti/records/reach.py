@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -35,31 +35,43 @@ class Reach:
 def reached(
     session: Session, *, parties: Collection[str], households: Collection[str], lines: Collection[str]
 ) -> Reach:
-    """Five queries whatever the numbers, each by an index."""
-    named = list(
-        session.scalars(select(Subscription).where(Subscription.id.in_(lines), Subscription.status != "ended"))
-    )
+    """Five queries at most, each by an index; one that could find nothing is not asked."""
+    named = _named(session, lines)
     holders = {*parties, *(each.holder_id for each in named)}
-    homes: dict[str, list[str]] = {}
-    membership = (
-        select(HouseholdMember).where(HouseholdMember.party_id.in_(parties)).order_by(HouseholdMember.household_id)
-    )
-    for member in session.scalars(membership):
-        homes.setdefault(member.party_id, []).append(member.household_id)
+    homes = _homes(session, parties)
     home_ids = {
         *households,
         *(each.household_id for each in named if each.household_id),
         *chain(*homes.values()),
     }
     labels, members, names = _at_home(session, home_ids)
-    names |= dict(session.execute(select(Party.id, Party.name).where(Party.id.in_(holders))).all())
+    if elsewhere := holders - names.keys():
+        names |= dict(session.execute(select(Party.id, Party.name).where(Party.id.in_(elsewhere))).all())
     return Reach(names, labels, members, homes, _services(session, named, holders, home_ids))
+
+
+def _named(session: Session, lines: Collection[str]) -> Sequence[Subscription]:
+    if not lines:
+        return ()
+    return session.scalars(select(Subscription).where(Subscription.id.in_(lines), Subscription.status != "ended")).all()
+
+
+def _homes(session: Session, parties: Collection[str]) -> dict[str, list[str]]:
+    """The households of each of `parties`."""
+    homes: dict[str, list[str]] = {}
+    if parties:
+        theirs = select(HouseholdMember).where(HouseholdMember.party_id.in_(parties))
+        for member in session.scalars(theirs.order_by(HouseholdMember.household_id)):
+            homes.setdefault(member.party_id, []).append(member.household_id)
+    return homes
 
 
 def _at_home(
     session: Session, home_ids: Collection[str]
 ) -> tuple[dict[str, str], dict[str, list[str]], dict[str, str]]:
     """Labels and members of households, and the members' names."""
+    if not home_ids:
+        return {}, {}, {}
     query = (
         select(Household.id, Household.label, Party.id, Party.name)
         .outerjoin(HouseholdMember, HouseholdMember.household_id == Household.id)

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, select, text
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import ledger
@@ -218,10 +218,8 @@ def _append(
 
 
 def _remember(session: Session, conversation: str | None, ticket: str) -> None:
-    row = session.get(Conversation, conversation) if conversation is not None else None
-    if row is not None:
-        row.ticket_id = ticket
-        session.flush()
+    if conversation is not None:
+        session.execute(update(Conversation).where(Conversation.id == conversation).values(ticket_id=ticket))
 
 
 def _row(ticket: Ticket) -> TicketRow:

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ForeignKey, Index, Select, String, Text, UniqueConstraint, or_, select
+from sqlalchemy import ForeignKey, Index, Select, String, Text, UniqueConstraint, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import ledger
@@ -142,26 +142,36 @@ def interactions(
     return _entries(session, query)
 
 
-def record_call(session: Session, conversation: Conversation, now: dt.datetime) -> str:
-    """The interaction of a call as it stands now: made the first time, brought up to date every further time. Returns its id. No event
-    of its own: the call's events tell of it."""
-    row = session.scalar(select(Interaction).where(Interaction.conversation == conversation.id))
-    if row is None:
-        if session.get(Channel, PHONE) is None:
-            seed_channels(session)  # the call goes on, whatever somebody forgot
-        row = Interaction(
-            id=ledger.uuid7(now), channel_id=PHONE, direction="in", conversation=conversation.id,
-            external_id=conversation.id, contact_point_id=_phone(session, conversation.number), at=conversation.arrived_at,
-        )  # fmt: skip
-        session.add(row)
-    row.party_id = conversation.party_id
-    row.subscription_id = conversation.subscription_id
-    row.ticket_id = conversation.ticket_id
-    row.subject = conversation.intent or ""
-    row.text = conversation.note or ""
-    row.author = conversation.agent or ""
-    session.flush()
+def begin_call(session: Session, conversation: Conversation, contact_point: str | None, now: dt.datetime) -> str:
+    """The interaction of a call that has just come; `contact_point` is its number's id, None when there is none. Returns its id. No
+    event of its own: the call's events tell of it."""
+    if session.get(Channel, PHONE) is None:
+        seed_channels(session)  # the call goes on, whatever somebody forgot
+    row = Interaction(
+        id=ledger.uuid7(now), channel_id=PHONE, direction="in", conversation=conversation.id,
+        external_id=conversation.id, contact_point_id=contact_point, at=conversation.arrived_at, **_stands(conversation),
+    )  # fmt: skip
+    session.add(row)
     return row.id
+
+
+def record_call(session: Session, conversation: Conversation, now: dt.datetime) -> str:
+    """Bring the interaction of a call up to date; it is made when there is none yet. Returns its id."""
+    there = update(Interaction).where(Interaction.conversation == conversation.id).values(_stands(conversation))
+    known = session.scalar(there.returning(Interaction.id))
+    return known or begin_call(session, conversation, _phone(session, conversation.number), now)
+
+
+def _stands(conversation: Conversation) -> dict[str, str | None]:
+    """What of a call changes while it lasts."""
+    return {
+        "party_id": conversation.party_id,
+        "subscription_id": conversation.subscription_id,
+        "ticket_id": conversation.ticket_id,
+        "subject": conversation.intent or "",
+        "text": conversation.note or "",
+        "author": conversation.agent or "",
+    }
 
 
 def by_external_id(session: Session, channel: str, external_id: str) -> str | None:

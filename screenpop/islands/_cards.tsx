@@ -42,7 +42,7 @@ function Row({ card }: { card: Card }) {
         <span class="card-more">
           <bdi class="tabular">{numberOf(card)}</bdi>
           {howSure(card) && <span> · {howSure(card)}</span>}
-          {card.queue && <span> · {card.queue}</span>}
+          {card.queue && <span> · {word("queue", card.queue)}</span>}
         </span>
       </button>
       {card.state === "withdrawn" && <Dismiss card={card} />}

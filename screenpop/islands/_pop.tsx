@@ -79,7 +79,7 @@ const OUTCOME_ICONS: Record<string, string> = { unique: "user", ambiguous: "user
 function Facts({ card }: { card: Card }) {
   return (
     <dl class="facts">
-      <Fact name="fact.queue" value={card.queue} />
+      <Fact name="fact.queue" value={card.queue && word("queue", card.queue)} />
       <Fact name="fact.intent" value={card.intent && word("intent", card.intent)} />
       <Fact name="fact.did" value={card.did} />
       {card.caller_name && (

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
-import types
-import typing
 from typing import Any
 
 import pytest
@@ -15,35 +12,7 @@ from hypothesis import strategies as st
 
 from cti import events
 from cti.events import REGISTRY, CallArrived, Candidate, Event, Reason, UnknownEvent, read
-
-TEXT = st.text(
-    st.characters(exclude_categories=["Cs"]), max_size=20
-)  # Cs: halves of characters, which JSON cannot carry
-PLAIN: dict[Any, st.SearchStrategy[Any]] = {
-    str: TEXT,
-    int: st.integers(-(2**53), 2**53),
-    float: st.floats(allow_nan=False, allow_infinity=False),
-    bool: st.booleans(),
-}
-
-
-def values(hint: Any) -> st.SearchStrategy[Any]:
-    """Any value that a field of this type may hold."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return st.one_of(st.none() if each is type(None) else values(each) for each in arguments)
-    if origin is tuple:
-        return st.lists(values(arguments[0]), max_size=3).map(tuple)
-    if origin is dict:
-        return st.dictionaries(TEXT, values(arguments[1]), max_size=3)
-    if dataclasses.is_dataclass(hint):
-        return whole(typing.cast(type, hint))
-    return PLAIN[hint]
-
-
-def whole(cls: type) -> st.SearchStrategy[Any]:
-    hints = typing.get_type_hints(cls)
-    return st.builds(cls, **{field.name: values(hints[field.name]) for field in dataclasses.fields(cls)})
+from tests.fakes.anything import whole
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
@@ -74,7 +43,14 @@ def test_a_name_that_nobody_knows_is_said():
         read("call.teleported", {})
 
 
-ARRIVED = {"conversation": "c1", "channel": "1.2", "did": "", "raw": "", "number": None, "number_kind": "withheld"}
+ARRIVED: dict[str, Any] = {
+    "conversation": "c1",
+    "channel": "1.2",
+    "did": "",
+    "raw": "",
+    "number": None,
+    "number_kind": "withheld",
+}
 
 
 def test_what_a_newer_version_added_is_passed_over():

@@ -7,7 +7,7 @@ import datetime as dt
 import uuid
 
 from cti import ledger
-from cti.events import FlowFailed, TicketOpened
+from cti.events import FlowFailed, Recorded, TicketOpened
 
 
 def failed(conversation: str, error: str = "") -> FlowFailed:
@@ -44,7 +44,7 @@ async def test_without_a_key_everything_is_written(any_db, now):
 
 
 async def test_what_subscribers_hear_is_what_the_ledger_reads_later(any_db, now):
-    heard: list[ledger.Recorded] = []
+    heard: list[Recorded] = []
     any_db.on_commit = heard.extend
     await any_db.work(ledger.append, failed("c1", "şöyle oldu 💥"), now=now)
     assert heard == await any_db.read(ledger.since, 0)
@@ -82,3 +82,13 @@ def test_ids_are_uuids_of_version_7_and_sort_by_time(now):
     assert ids == sorted(ids)
     assert {(uuid.UUID(each).version, uuid.UUID(each).variant) for each in ids} == {(7, uuid.RFC_4122)}
     assert int(uuid.UUID(ids[0])) >> 80 == int(now.timestamp() * 1000)
+
+
+async def test_many_at_once_keep_their_order(any_db, now):
+    many = [failed("c1", str(number)) for number in range(200)]
+    heard: list[Recorded] = []
+    any_db.on_commit = heard.extend
+    written = await any_db.work(ledger.append_all, many, now=now)
+    assert [each.event for each in written] == many
+    assert written == heard == await any_db.read(ledger.since, 0)
+    assert await any_db.work(ledger.append_all, [], now=now) == []

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cti.events import (
@@ -40,6 +40,8 @@ SEAT = st.builds(
     channels=st.lists(whole(Channel), max_size=1).map(tuple),
 )
 
+FEW = settings(max_examples=40)  # seats are large
+
 
 def recorded(*events: Event) -> list[Recorded]:
     return [
@@ -48,22 +50,26 @@ def recorded(*events: Event) -> list[Recorded]:
     ]
 
 
+@FEW
 @given(SEAT, SEAT)
 def test_changes_turn_the_one_page_into_the_other(before, after):
     changes = json.loads(json.dumps(board.changes(before, after)))
     assert applied(board.plain(before), changes) == board.plain(after)
 
 
+@FEW
 @given(SEAT)
 def test_nothing_changed_is_nothing_to_say(seat):
     assert board.changes(seat, seat) == []
 
 
+@FEW
 @given(SEAT)
 def test_a_fresh_page_gets_the_whole_seat(seat):
     assert applied({}, board.changes(None, seat)) == board.plain(seat)
 
 
+@FEW
 @given(st.lists(CARD, max_size=5, unique_by=lambda card: card.id).flatmap(lambda cards: st.permutations(cards)))
 def test_cards_stand_in_one_order_however_they_came(cards):
     assert board.order(cards) == board.order(reversed(cards))

@@ -231,7 +231,7 @@ def _conversations() -> None:
     op.create_table(
         "conversations",
         Column("id", String(36), primary_key=True),
-        Column("channel", String(64), nullable=False, unique=True),
+        Column("channel", String(150), nullable=False, unique=True),
         Column("did", String(40), nullable=False),
         Column("raw", String(80), nullable=False),
         Column("number", String(20), index=True),
@@ -265,7 +265,7 @@ def _conversations() -> None:
         Column("conversation_id", String(36), ForeignKey("conversations.id"), nullable=False, index=True),
         Column("agent", String(64), nullable=False),
         Column("device", String(80), nullable=False),
-        Column("device_channel", String(64), nullable=False, unique=True),
+        Column("device_channel", String(150), nullable=False, unique=True),
         Column("state", String(16), nullable=False),
         Column("reason", String(32), nullable=False),
         Column("offered_at", UtcDateTime(), nullable=False),
