@@ -15,9 +15,10 @@ from cti.events import Candidate
 from cti.identity import Identification, LinkFact
 from cti.identity_texts import reason_text
 from cti.numbers import Number
-from cti.records import contact_points, outages, parties, tickets
+from cti.records import cards, contact_points, outages, tickets
+from cti.records.cards import PartyCard
 from cti.records.outages import OutageRow
-from cti.records.parties import Party, PartyCard
+from cti.records.parties import Party
 from cti.records.tickets import Opened, TicketRow
 from cti.web import Asked, House, Problem, TheHouse, log_read, refusals
 
@@ -106,7 +107,7 @@ async def get_parties(
 ) -> list[PartyAnswer]:
     """By name, customer number, subscription number or telephone number."""
     await log_read(house, user=user.name, what="party", subject=f"search: {q}")
-    found = await house.db.read(parties.search, q, limit, region=house.settings.default_region)
+    found = await house.db.read(cards.search, q, limit, region=house.settings.default_region)
     return [_party(each) for each in found]
 
 
@@ -114,7 +115,7 @@ async def get_parties(
 async def get_party(party: Id, user: Anybody, house: TheHouse) -> PartyCard:
     await log_read(house, user=user.name, what="party", subject=party)
     with refusals():
-        return await house.db.read(parties.card, party)
+        return await house.db.read(cards.card, party)
 
 
 def _party(row: Party) -> PartyAnswer:

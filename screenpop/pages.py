@@ -28,7 +28,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from cti.auth import User, cookie_of, user_of_cookie
 from cti.numbers import national
-from cti.records import parties, timeline
+from cti.records import cards, timeline
 from cti.records.timeline import Entry
 from cti.web import TheHouse, language_of, log_read
 
@@ -117,7 +117,7 @@ async def customer(
 def _customer(session: Session, party: str) -> dict[str, Any]:
     """The context of customer.html; LookupError when there is no such party."""
     return {
-        "card": parties.card(session, party),
+        "card": cards.card(session, party),
         "entries": timeline.entries(session, parties=[party], limit=ENTRIES_MAX),
         "channels": {each.id: each for each in timeline.channels(session)},
     }

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from cti import identity_texts, ledger, numbers
 from cti.events import CallIdentified, Recorded, value_of
 from cti.events import Candidate as CandidateFact
-from cti.records import contact_points, outages, parties, recordings, tickets, timeline
+from cti.records import cards, contact_points, outages, recordings, tickets, timeline
 from cti.records.conversations import Conversation, Disposition, Offer
 from screenpop import board
 from screenpop.hub import Look
@@ -167,7 +167,7 @@ def _identity(session: Session, row: Conversation, events: Iterable[Recorded], l
 
 
 def _candidate(session: Session, fact: CandidateFact, language: str) -> Candidate:
-    card = parties.card(session, fact.party) if fact.party else None
+    card = cards.card(session, fact.party) if fact.party else None
     return Candidate(
         party=fact.party,
         name=fact.party_name,
@@ -175,13 +175,13 @@ def _candidate(session: Session, fact: CandidateFact, language: str) -> Candidat
         percent=round(fact.probability * 100),
         reasons=tuple(identity_texts.reason_text(each, language) for each in fact.reasons),
         household=(card.household if card else None) or "",
-        subscriptions=tuple(_subscription(each) for each in parties.services(session, fact.subscriptions)),
+        subscriptions=tuple(_subscription(each) for each in cards.services(session, fact.subscriptions)),
         customer_no=(card.customer_no if card else "") or "",
         tags=tuple(card.tags) if card else (),
     )
 
 
-def _subscription(row: parties.Service) -> Subscription:
+def _subscription(row: cards.Service) -> Subscription:
     return Subscription(
         id=row.id,
         number=row.number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import ForeignKey, Select, String, UniqueConstraint, select
 from sqlalchemy.exc import IntegrityError
@@ -18,7 +19,7 @@ from cti.ledger import append, uuid7
 from cti.numbers import Kind, Number
 from cti.records.conversations import Conversation
 from cti.records.outages import Outage
-from cti.records.parties import Contact, Subscription
+from cti.records.parties import Subscription
 from cti.records.reach import Reach, fact, reached
 from cti.records.tickets import Ticket
 
@@ -63,6 +64,17 @@ class Link(Base):
     valid_from: Mapped[dt.datetime]
     valid_to: Mapped[dt.datetime | None]
     last_seen_at: Mapped[dt.datetime | None]
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A contact point as a party's card shows it, with the link that says whose it is."""
+
+    kind: str
+    value: str
+    role: str
+    state: str
+    link: str
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

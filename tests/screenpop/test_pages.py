@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cti.records.parties import Contact, Member, PartyCard, Service
+from cti.records.cards import Member, PartyCard, Service
+from cti.records.contact_points import Contact
 from cti.records.timeline import SHIPPED, Entry
 from screenpop import pages, protocol
 from screenpop.pages import NotBundled, Pages, Person, count, own_address, plain, prose, span, text, ticket_number

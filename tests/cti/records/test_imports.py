@@ -11,9 +11,10 @@ from cti.db import Database
 from cti.identity import Outcome
 from cti.numbers import parse as parse_number
 from cti.records import imports
+from cti.records.cards import search
 from cti.records.contact_points import identify
 from cti.records.imports import COLUMNS, BadFile, Customer, Rejected, Report, import_customers, parse
-from cti.records.parties import Party, Subscription, search
+from cti.records.parties import Party, Subscription
 
 HEADER = ",".join(COLUMNS)
 STORY_HEADER = (

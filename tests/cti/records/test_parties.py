@@ -5,8 +5,9 @@ import pytest
 from cti import ledger
 from cti.events import PartyAdded
 from cti.records import parties
+from cti.records.cards import card, search
 from cti.records.contact_points import ensure, link
-from cti.records.parties import add_party, card, fold, search, subscriptions_of
+from cti.records.parties import add_party, fold, subscriptions_of
 
 
 @pytest.mark.parametrize(

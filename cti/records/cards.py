@@ -1,0 +1,129 @@
+"""A party as an agent sees it, on one card, and finding one by whatever somebody says: a name, a number, a customer number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from cti import numbers
+from cti.records.contact_points import Contact, links_to, of_party
+from cti.records.parties import Household, HouseholdMember, Party, Subscription, fold, subscriptions_of
+
+
+@dataclass(frozen=True)
+class Member:
+    party: str
+    name: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Service:
+    id: str
+    number: str
+    kind: str
+    line_number: str | None
+    area: str
+    status: str
+    depends_on: str | None
+    is_holder: bool  # the card's party, rather than somebody of his household
+
+
+@dataclass(frozen=True)
+class PartyCard:
+    id: str
+    kind: str
+    name: str
+    customer_no: str | None
+    language: str
+    tags: tuple[str, ...]
+    household: str | None  # label of the first one by id; few people have two
+    members: tuple[Member, ...] = ()  # of that household, without the card's party
+    services: tuple[Service, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+
+
+def card(session: Session, party_id: str) -> PartyCard:
+    """Everything that stands on one party's card; LookupError when there is no such party."""
+    party = session.get(Party, party_id)
+    if party is None:
+        raise LookupError(f"expected the id of a party, got {party_id!r}")
+    label, members = _household_of(session, party_id)
+    return PartyCard(
+        id=party.id,
+        kind=party.kind,
+        name=party.name,
+        customer_no=party.customer_no,
+        language=party.language,
+        tags=tuple(party.tags.split()),
+        household=label,
+        members=members,
+        services=tuple(_service(each, party_id) for each in subscriptions_of(session, party_id)),
+        contacts=of_party(session, party_id),
+    )
+
+
+def services(session: Session, ids: Sequence[str]) -> tuple[Service, ...]:
+    """These subscriptions, in the order of their numbers."""
+    rows = session.scalars(select(Subscription).where(Subscription.id.in_(ids)).order_by(Subscription.number))
+    return tuple(_service(row, row.holder_id) for row in rows)
+
+
+def _household_of(session: Session, party_id: str) -> tuple[str | None, tuple[Member, ...]]:
+    mine = select(HouseholdMember.household_id).where(HouseholdMember.party_id == party_id)
+    household = session.scalar(select(Household).where(Household.id.in_(mine)).order_by(Household.id).limit(1))
+    if household is None:
+        return None, ()
+    query = (
+        select(Party.id, Party.name, HouseholdMember.role)
+        .join(HouseholdMember, HouseholdMember.party_id == Party.id)
+        .where(HouseholdMember.household_id == household.id, Party.id != party_id)
+        .order_by(Party.name, Party.id)
+    )
+    return household.label, tuple(Member(*row) for row in session.execute(query))
+
+
+def _service(row: Subscription, party_id: str) -> Service:
+    return Service(
+        row.id,
+        row.number,
+        row.kind,
+        row.line_number,
+        row.area,
+        row.status,
+        row.depends_on_id,
+        row.holder_id == party_id,
+    )
+
+
+# --- finding one ---
+
+
+def search(session: Session, text: str, limit: int = 20, *, region: str = "TR") -> list[Party]:
+    """Parties by customer, subscription or telephone number (exact), then by the beginnings of all words of a name."""
+    found = {party.id: party for party in _by_number(session, text.strip(), region, limit)}
+    words = fold(text).split()
+    if words:
+        haystack = " " + Party.search_text
+        query = select(Party).where(*(haystack.contains(" " + word, autoescape=True) for word in words))
+        for party in session.scalars(query.order_by(Party.search_text, Party.id).limit(limit)):
+            found.setdefault(party.id, party)
+    return list(found.values())[:limit]
+
+
+def _by_number(session: Session, text: str, region: str, limit: int) -> Sequence[Party]:
+    e164 = numbers.parse(text, region).e164
+    links = links_to(session, e164) if e164 else []
+    lines = [each.subscription_id for each in links]
+    held = or_(Subscription.number == text, Subscription.id.in_(lines))
+    at_home = HouseholdMember.household_id.in_(each.household_id for each in links)
+    ways = (
+        Party.customer_no == text,
+        Party.id.in_([each.party_id for each in links]),
+        Party.id.in_(select(Subscription.holder_id).where(held)),
+        Party.id.in_(select(HouseholdMember.party_id).where(at_home)),
+    )
+    return session.scalars(select(Party).where(or_(*ways)).order_by(Party.search_text, Party.id).limit(limit)).all()
