@@ -42,7 +42,7 @@ from recordings.retention import Policy
 from recordings.worker import Worker
 from screenpop import snapshot
 from screenpop.commands import PAUSE_FOR_WRAP_UP
-from screenpop.hub import Hub, Look, Owner
+from screenpop.hub import Hub, Look, Only, Owner
 from screenpop.protocol import Agent
 
 log = structlog.get_logger(__name__)
@@ -209,7 +209,7 @@ class House:
 
     # --- seats ---
 
-    async def _look(self, owner: Owner, before: Look | None, only: frozenset[str] | None) -> Look:
+    async def _look(self, owner: Owner, before: Look | None, only: Only) -> Look:
         member = self.switchboard.members.get(owner.agent)
         agent = Agent(
             user=owner.user, name=owner.name, agent=owner.agent, phone=member.phone if member else "none",

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, Index, Integer, String, select, text
+from sqlalchemy import JSON, BigInteger, Connection, Index, Integer, String, Table, bindparam, insert, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti.db import NEWS, Base
@@ -51,22 +52,49 @@ def uuid7(now: dt.datetime) -> str:
 
 def append(session: Session, event: Event, *, now: dt.datetime, key: str | None = None) -> Recorded | None:
     """Write `event` into the current piece of work. None: an event with this `key` stands there already and nothing was written."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": APPEND_LOCK})
-    if key is not None and session.scalar(select(EventRow.seq).where(EventRow.key == key)) is not None:
+    connection = session.connection()
+    _take_turn(connection)
+    if key is not None and connection.scalar(OF_KEY, {"wanted": key}) is not None:
         return None
-    row = EventRow(
-        id=uuid7(now),
-        at=now,
-        type=event.type,
-        conversation=getattr(event, "conversation", None),
-        key=key,
-        body=event.plain(),
-    )
-    session.add(row)
-    session.flush()
-    recorded = Recorded(seq=row.seq, id=row.id, at=now, event=event)
-    session.info.setdefault(NEWS, []).append(recorded)
+    return _write(session, connection, [event], now, key)[0]
+
+
+def append_all(session: Session, events: Sequence[Event], *, now: dt.datetime) -> list[Recorded]:
+    """Write `events` in their order, in one statement however many they are."""
+    if not events:
+        return []
+    connection = session.connection()
+    _take_turn(connection)
+    return _write(session, connection, events, now, None)
+
+
+# The busiest statements of the house: made once, and past the ORM, which would flush for each event.
+ROWS = cast(Table, EventRow.__table__)
+OF_KEY = select(ROWS.c.seq).where(ROWS.c.key == bindparam("wanted"))
+INSERT = insert(ROWS).returning(ROWS.c.seq, sort_by_parameter_order=True)
+
+
+def _take_turn(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": APPEND_LOCK})
+
+
+def _write(
+    session: Session, connection: Connection, events: Sequence[Event], now: dt.datetime, key: str | None
+) -> list[Recorded]:
+    ids = [uuid7(now) for _ in events]
+    rows = [
+        {
+            "id": id_, "at": now, "type": event.type, "conversation": getattr(event, "conversation", None), "key": key,
+            "body": event.plain(),
+        }
+        for id_, event in zip(ids, events, strict=True)
+    ]  # fmt: skip
+    numbers = connection.scalars(INSERT, rows)
+    recorded = [
+        Recorded(seq=seq, id=id_, at=now, event=event) for seq, id_, event in zip(numbers, ids, events, strict=True)
+    ]
+    session.info.setdefault(NEWS, []).extend(recorded)
     return recorded
 
 
@@ -78,6 +106,14 @@ def of_conversation(session: Session, conversation: str) -> list[Recorded]:
     """Everything that happened in one conversation, oldest first."""
     rows = session.scalars(select(EventRow).where(EventRow.conversation == conversation).order_by(EventRow.seq))
     return [_recorded(row) for row in rows]
+
+
+def newest(session: Session, conversation: str, *, besides: Iterable[type[Event]] = ()) -> int:
+    """The number of the conversation's newest event that is of none of these kinds; 0 without one."""
+    query = select(EventRow.seq).where(
+        EventRow.conversation == conversation, EventRow.type.not_in([e.type for e in besides])
+    )
+    return session.scalar(query.order_by(EventRow.seq.desc()).limit(1)) or 0
 
 
 def since(session: Session, seq: int, limit: int = 1000) -> list[Recorded]:

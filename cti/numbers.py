@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import unquote
 
 import phonenumbers
@@ -112,6 +113,7 @@ def mask(e164: str) -> str:
     return f"+{_country_code(e164)}{STARS}{e164[-2:]}"
 
 
+@lru_cache(maxsize=4096)  # a page shows the same few numbers again and again
 def national(e164: str, region: str = "TR") -> str:
     """For screens: `0532 555 01 23`; numbers of other regions as `+49 30 123456`; text that is no number as it is."""
     try:

@@ -9,20 +9,67 @@ from typing import Any
 
 from cti.events import (
     AgentStateChanged,
+    CallAnswered,
+    CallArrived,
+    CallCleared,
     CallDelivered,
+    CallDiverted,
+    CallEnded,
+    CallEvent,
+    CallWrappedUp,
     Event,
     FlowEntered,
     FlowHeard,
+    FlowLeft,
     FlowSpoke,
+    InteractionReceived,
+    NoteWritten,
     OfferPainted,
     OfferSeen,
     OutageClosed,
     OutageOpened,
+    PartyConfirmed,
     Recorded,
+    RecordingErased,
+    RecordingStarted,
+    RecordingStored,
+    TicketAppended,
+    TicketOpened,
 )
 from screenpop.protocol import Card, Message, Seat, Step
 
 QUIET = (OfferPainted, OfferSeen, AgentStateChanged)  # facts about screens and places, not about what a card shows
+
+# The parts of a card that are read apart: the call as it stands, who it may be, the way through the flow, and what was before.
+CALL, WHO, PATH, HISTORY = "call", "who", "path", "history"
+Parts = frozenset[str]
+ALL: Parts = frozenset((CALL, WHO, PATH, HISTORY))
+
+# What an event changes on the card of its own conversation; what is not named here changes all of it.
+CHANGES: dict[type[Event], Parts] = {
+    CallAnswered: frozenset((CALL,)),
+    CallDiverted: frozenset((CALL,)),
+    CallCleared: frozenset((CALL,)),
+    CallEnded: frozenset((CALL, HISTORY)),
+    CallWrappedUp: frozenset((CALL, HISTORY)),
+    NoteWritten: frozenset((CALL,)),
+    RecordingStarted: frozenset((CALL,)),
+    RecordingStored: frozenset((CALL,)),
+    RecordingErased: frozenset((CALL,)),
+    FlowEntered: frozenset((PATH,)),
+    FlowHeard: frozenset((PATH,)),
+    FlowSpoke: frozenset((PATH,)),
+    FlowLeft: frozenset((PATH,)),
+    TicketOpened: frozenset((CALL, HISTORY)),
+    TicketAppended: frozenset((CALL, HISTORY)),
+    InteractionReceived: frozenset((HISTORY,)),
+    OutageOpened: frozenset((HISTORY,)),
+    OutageClosed: frozenset((HISTORY,)),
+}
+# What an event changes on the cards of other conversations that list it: nothing but history, and mostly not even that.
+ELSEWHERE: frozenset[type[Event]] = frozenset(
+    (CallArrived, CallEnded, CallWrappedUp, PartyConfirmed, TicketOpened, TicketAppended, InteractionReceived)
+)
 WITHDRAWN_KEPT_S = 30 * 60  # a missed offer stays on the page this long, unless put away
 CARDS_MAX = 12
 
@@ -34,6 +81,15 @@ def concerns(event: Event, ids: frozenset[str]) -> bool:
     if isinstance(event, OutageOpened | OutageClosed):
         return bool(ids)
     return any(isinstance(value, str) and value in ids for value in _values(event))
+
+
+def changed_parts(event: Event, card: str, ids: frozenset[str]) -> Parts:
+    """The parts of the card of conversation `card` that may look different after `event`; empty when it does not concern it."""
+    if not concerns(event, ids):
+        return frozenset()
+    if isinstance(event, CallEvent) and event.conversation != card:
+        return frozenset((HISTORY,)) if type(event) in ELSEWHERE else frozenset()
+    return CHANGES.get(type(event), ALL)
 
 
 def _values(event: Event) -> Iterable[Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -68,7 +68,8 @@ class Owner:
         return self.agent or f"user:{self.user}"
 
 
-Read = Callable[[Owner, Look | None, frozenset[str] | None], Awaitable[Look]]
+Only = Mapping[str, board.Parts] | None  # conversation -> parts to read again, the rest is as it was; None: everything
+Read = Callable[[Owner, Look | None, Only], Awaitable[Look]]
 
 
 class LiveSeat:
@@ -84,7 +85,7 @@ class LiveSeat:
         self.idle_since: float | None = None
         self._read = read
         self._history: deque[Message] = deque(maxlen=HISTORY_MAX)
-        self._dirty: set[str] = set()
+        self._dirty: dict[str, board.Parts] = {}
         self._all_dirty = False
         self._wake = asyncio.Event()
         self._reading = asyncio.Lock()
@@ -103,12 +104,16 @@ class LiveSeat:
         if self._task is not None:
             self._task.cancel()
 
-    def mark(self, conversation: str | None) -> None:
-        """Something about this conversation, or (None) about the whole seat, may look different now."""
+    def mark(self, conversation: str | None, parts: board.Parts = board.ALL) -> None:
+        """These parts of a conversation's card, or (None) the whole seat, may look different now."""
         if conversation is None:
             self._all_dirty = True
         else:
-            self._dirty.add(conversation)
+            self._dirty[conversation] = self._dirty.get(conversation, frozenset()) | parts
+        self._wake.set()
+
+    def mark_agent(self) -> None:
+        """The agent's own state is another; the cards are as they were."""
         self._wake.set()
 
     def hear(self, event: Event) -> None:
@@ -119,11 +124,12 @@ class LiveSeat:
 
     def _mark_concerned(self, event: Event) -> None:
         conversation = getattr(event, "conversation", None)
-        if self.name in board.agents_of(event) and conversation:
+        shown = self.look.ids if self.look else {}
+        if self.name in board.agents_of(event) and conversation and conversation not in shown:
             self.mark(conversation)
-        for card_id, ids in (self.look.ids if self.look else {}).items():
-            if board.concerns(event, ids):
-                self.mark(card_id)
+        for card, ids in shown.items():
+            if parts := board.changed_parts(event, card, ids):
+                self.mark(card, parts)
 
     async def attach(self, socket: Socket, epoch: str | None, seq: int | None) -> None:
         """Bring a browser up to date and keep it so. Replays what it missed when that is certain, else sends a snapshot."""
@@ -173,15 +179,15 @@ class LiveSeat:
 
     async def _look_again(self) -> None:
         async with self._reading:
-            only = None if self._all_dirty or self.look is None else frozenset(self._dirty)
-            self._dirty, self._all_dirty = set(), False
+            only = None if self._all_dirty or self.look is None else self._dirty
+            self._dirty, self._all_dirty = {}, False
             before = self.look
             after = await self._read_again(only)
             changes = board.changes(before.seat if before else None, after.seat)
             if changes and before is not None:
                 self._push(changes)
 
-    async def _read_again(self, only: frozenset[str] | None) -> Look:
+    async def _read_again(self, only: Only) -> Look:
         self._meanwhile.clear()
         self.look = look = await self._read(self.owner, self.look, only)
         if len(self._meanwhile) == MEANWHILE_MAX:
@@ -233,7 +239,7 @@ class Hub:
 
     def agent_changed(self, agent: str) -> None:
         if agent in self.seats:
-            self.seats[agent].mark(None)
+            self.seats[agent].mark_agent()
 
     async def run(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,7 +16,7 @@ from cti.events import Candidate as CandidateFact
 from cti.records import cards, contact_points, outages, recordings, tickets, timeline
 from cti.records.conversations import Conversation, Disposition, Offer
 from screenpop import board
-from screenpop.hub import Look
+from screenpop.hub import Look, Only
 from screenpop.protocol import (
     Agent,
     Candidate,
@@ -36,29 +37,28 @@ TIMELINE_MAX = 40
 WITHDRAWN_MAX = 5
 
 
-def look(
-    session: Session, agent: Agent, language: str, *, before: Look | None, only: frozenset[str] | None, now: dt.datetime
-) -> Look:
-    """The seat as it is now. With `before` and `only`, cards of other conversations are taken over as they were."""
+def look(session: Session, agent: Agent, language: str, *, before: Look | None, only: Only, now: dt.datetime) -> Look:
+    """The seat as it is now. With `before` and `only`, what is not named there is taken over as it was."""
     offers = _visible(session, agent.agent, now) if agent.agent else []
-    kept = {card.id: card for card in before.seat.cards} if before and only is not None else {}
+    old = {card.id: card for card in before.seat.cards} if before and only is not None else {}
     cards: list[Card] = []
     ids: dict[str, frozenset[str]] = {}
     for offer in offers:
         name = offer.conversation_id
-        if before and only is not None and name not in only and name in kept and kept[name].offer == offer.id:
-            cards.append(kept[name])
-            ids[name] = before.ids[name]
-        else:
+        kept = old.get(name)
+        if before is None or only is None or kept is None or _is_another(offer, kept):
             card, ids[name] = _card(session, offer, language, now)
-            cards.append(card)
-    seat = Seat(
-        agent=agent,
-        cards=board.order(cards),
-        dispositions=before.seat.dispositions if before and only is not None else _dispositions(session, language),
-        channels=before.seat.channels if before and only is not None else _channels(session, language),
-    )
-    return Look(seat, ids)
+        else:
+            card, ids[name] = _again(session, offer, language, now, kept, before.ids[name], only.get(name, frozenset()))
+        cards.append(card)
+    lists = (before.seat.dispositions, before.seat.channels) if before and only is not None else None
+    dispositions, channels = lists or (_dispositions(session, language), _channels(session, language))
+    return Look(Seat(agent=agent, cards=board.order(cards), dispositions=dispositions, channels=channels), ids)
+
+
+def _is_another(offer: Offer, card: Card) -> bool:
+    """A further offer of the conversation, or one that shows less now than before (withdrawn)."""
+    return offer.id != card.offer or (offer.state == "withdrawn") != (card.state == "withdrawn")
 
 
 def _visible(session: Session, agent: str, now: dt.datetime) -> list[Offer]:
@@ -83,40 +83,88 @@ def _visible(session: Session, agent: str, now: dt.datetime) -> list[Offer]:
 
 
 def _card(session: Session, offer: Offer, language: str, now: dt.datetime) -> tuple[Card, frozenset[str]]:
+    """The whole card, and the ids whose events concern it."""
     row = session.get_one(Conversation, offer.conversation_id)
     events = ledger.of_conversation(session, row.id)
-    who = _identity(session, row, events, language)
     full = offer.state != "withdrawn"  # a missed offer says who it was, not everything about him
-    people, lines = _whose(who)
-    point = contact_points.find(session, "phone", row.number) if row.number else None
-    points = [point.id] if point else []
+    who = _identity(session, row, events, language)
     card = Card(
         id=row.id,
         version=board.version(events),
         offer=offer.id,
-        state=_state(offer),
-        reason=offer.reason,
         number=numbers.national(row.number) if row.number else "",
         number_kind=row.number_kind,
         caller_name=row.caller_name,
         did=row.did,
-        language=row.language,
-        queue=row.queue,
-        intent=row.intent,
         waited_s=board.waited_s(events, offer.id),
         arrived_at=board.when(row.arrived_at),
         offered_at=board.when(offer.offered_at),
-        answered_at=board.when(row.answered_at) if row.answered_at and offer.state == "answered" else None,
-        cleared_at=board.when(offer.ended_at) if offer.ended_at and offer.state == "answered" else None,
         identity=who,
-        tickets=_tickets(session, row, lines) if full else (),
-        outages=_outages(session, lines, now) if full else (),
         path=board.path(events, language) if full else (),
-        timeline=_timeline(session, people, points, row.id) if full else (),
-        note=row.note if full else "",
-        recording=_recording(session, row) if full else None,
+        **_call(session, row, offer),
+        **_history(session, row, who, full, now),
     )
-    return card, frozenset([row.id, *people, *lines, *points, *_told_of(session, row, card)])
+    return card, _ids(session, row, card)
+
+
+def _again(
+    session: Session, offer: Offer, language: str, now: dt.datetime, card: Card, ids: frozenset[str], parts: board.Parts
+) -> tuple[Card, frozenset[str]]:
+    """`card` with these parts as they are now."""
+    if not parts:
+        return card, ids
+    if board.WHO in parts:
+        return _card(session, offer, language, now)
+    row = session.get_one(Conversation, offer.conversation_id)
+    full = offer.state != "withdrawn"
+    new: dict[str, Any] = {"version": ledger.newest(session, row.id, besides=board.QUIET)}
+    if board.CALL in parts:
+        new |= _call(session, row, offer)
+    if board.PATH in parts and full:
+        new["path"] = board.path(ledger.of_conversation(session, row.id), language)
+    if board.HISTORY in parts:
+        new |= _history(session, row, card.identity, full, now)
+    card = dataclasses.replace(card, **new)
+    return card, _ids(session, row, card) if board.HISTORY in parts else ids
+
+
+def _call(session: Session, row: Conversation, offer: Offer) -> dict[str, Any]:
+    """The call as it stands."""
+    mine = offer.state == "answered"
+    return {
+        "state": _state(offer),
+        "reason": offer.reason,
+        "language": row.language,
+        "queue": row.queue,
+        "intent": row.intent,
+        "answered_at": board.when(row.answered_at) if row.answered_at and mine else None,
+        "cleared_at": board.when(offer.ended_at) if offer.ended_at and mine else None,
+        "note": row.note if offer.state != "withdrawn" else "",
+        "recording": _recording(session, row) if offer.state != "withdrawn" else None,
+    }
+
+
+def _history(session: Session, row: Conversation, who: Identity, full: bool, now: dt.datetime) -> dict[str, Any]:
+    """What was before, and what goes on beside the call: tickets, outages, the timeline of every channel."""
+    if not full:
+        return {"tickets": (), "outages": (), "timeline": ()}
+    people, lines = _whose(who)
+    return {
+        "tickets": _tickets(session, row, lines),
+        "outages": _outages(session, lines, now),
+        "timeline": _timeline(session, people, _points(session, row), row.id),
+    }
+
+
+def _points(session: Session, row: Conversation) -> list[str]:
+    point = contact_points.find(session, "phone", row.number) if row.number else None
+    return [point.id] if point else []
+
+
+def _ids(session: Session, row: Conversation, card: Card) -> frozenset[str]:
+    """What an event may name that then concerns this card."""
+    people, lines = _whose(card.identity)
+    return frozenset([row.id, *people, *lines, *_points(session, row), *_told_of(session, row, card)])
 
 
 def _told_of(session: Session, row: Conversation, card: Card) -> Iterable[str]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from cti.bus import MemoryBus
 from cti.db import Database
 from screenpop import board, snapshot
-from screenpop.hub import Hub, Look, Owner
+from screenpop.hub import Hub, Look, Only, Owner
 from tests.fakes import story
 from tests.fakes.page import Page
 from tests.fakes.story import Teller
@@ -39,7 +39,7 @@ class LiveDesk:
         self.gate.set()
         self.seen = asyncio.Event()
 
-    async def read(self, owner: Owner, before: Look | None, only: frozenset[str] | None) -> Look:
+    async def read(self, owner: Owner, before: Look | None, only: Only) -> Look:
         agent = story.seated(owner, str(self.looks))
         self.reads.append(only)
         look = await self.teller.db.read(

@@ -17,7 +17,7 @@ from cti.events import Recorded
 from cti.records import tickets
 from cti.records.conversations import Conversation
 from screenpop import commands
-from screenpop.hub import Look, Owner
+from screenpop.hub import Look, Only, Owner
 from screenpop.protocol import Agent, Command
 from screenpop.snapshot import look
 from tests.fakes import company
@@ -81,7 +81,7 @@ class Teller:
         agent = commands.By(f"user-{by}", by, f"PJSIP/{by}")
         return await commands.perform(asked, agent, db=self.db, controls=self.controls, clock=lambda: self.now)
 
-    async def seat(self, agent: str, before: Look | None = None, only: frozenset[str] | None = None) -> Look:
+    async def seat(self, agent: str, before: Look | None = None, only: Only = None) -> Look:
         """The agent's seat as a fresh page would get it."""
         owner = Owner(f"user-{agent}", agent.title(), agent, "en")
         return await self.db.read(look, seated(owner), "en", before=before, only=only, now=self.now)

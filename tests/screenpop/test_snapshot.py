@@ -122,10 +122,10 @@ async def test_looking_at_one_conversation_takes_the_others_over_and_comes_to_th
             row.caller_name = "new"
 
     await teller.db.work(rename)
-    after = await teller.seat("zeynep", before, frozenset({changed}))
+    after = await teller.seat("zeynep", before, {changed: board.ALL})
     assert [each.caller_name for each in after.seat.cards] == ["", "new", ""]
     whole = await teller.seat("zeynep")
-    everything = frozenset(each.id for each in whole.seat.cards)
+    everything = dict.fromkeys((each.id for each in whole.seat.cards), board.ALL)
     assert (await teller.seat("zeynep", before, everything)).seat == whole.seat
 
 
@@ -133,7 +133,7 @@ async def test_a_new_offer_of_a_known_conversation_is_read_anew(teller):
     await teller.tell([*ALI_CALLS, RINGS, {"fact": "DeviceStopped", "agent": "zeynep"}])
     before = await teller.seat("zeynep")
     await teller.step({**RINGS, "device_channel": "zeynep-2"})
-    (again,) = (await teller.seat("zeynep", before, frozenset())).seat.cards
+    (again,) = (await teller.seat("zeynep", before, {})).seat.cards
     assert again.state == "offered"
 
 
