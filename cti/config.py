@@ -54,8 +54,24 @@ class Settings(BaseSettings):
     asterisk_mode: str = Field(
         "private", description="private: start an Asterisk of our own; external: use the one at asterisk_host."
     )
-    ari_password: SecretStr = Field(SecretStr(""), description="ARI password of an external Asterisk.")
-    ami_password: SecretStr = Field(SecretStr(""), description="AMI password of an external Asterisk.")
+    ari_password: SecretStr = Field(
+        SecretStr(""),
+        description="ARI password of an external Asterisk; empty: that of the Asterisk in our data folder.",
+    )
+    ami_password: SecretStr = Field(
+        SecretStr(""),
+        description="AMI password of an external Asterisk; empty: that of the Asterisk in our data folder.",
+    )
+    asterisk_bind: str = Field(
+        "127.0.0.1", description="Address at which our Asterisk takes ARI, AMI and browser phones (ari_port, ami_port)."
+    )
+    asterisk_permit: str = Field(
+        "127.0.0.0/255.0.0.0",
+        description="Networks (comma separated) from which nodes may log in to our Asterisk's AMI.",
+    )
+    external_address: str = Field(
+        "", description="Behind NAT: the address that carrier and phones must see instead of sip_host."
+    )
     claim_timeout_ms: int = Field(
         400, ge=100, le=5000, description="How long the dialplan waits for a node to claim a call."
     )
