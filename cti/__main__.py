@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import uvloop
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from cti import auth, logs, numbers, run
 from cti.app import utc_now
@@ -54,8 +56,16 @@ def settings() -> Settings:
 def finish(work: Coroutine[Any, Any, int | None]) -> None:
     """Run `work` and end with its exit code; expected trouble is one line, not a trace."""
     try:
-        code = asyncio.run(work) or 0
-    except (PbxError, debs.DebsError, run.NotReady, phones.NotRegistered, imports.BadFile, OSError) as error:
+        code = uvloop.run(work) or 0
+    except (
+        PbxError,
+        debs.DebsError,
+        run.NotReady,
+        phones.NotRegistered,
+        imports.BadFile,
+        SQLAlchemyError,
+        OSError,
+    ) as error:
         typer.echo(f"santral: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -186,6 +196,17 @@ def user_add(
     if role not in auth.ROLES:
         raise typer.BadParameter(f"expected one of {', '.join(auth.ROLES)}, got {role!r}")
     finish(run.add_user(settings(), name=name, role=role, agent=agent, password=password.strip()))
+
+
+@user_app.command("token")
+def user_token(
+    name: str,
+    role: Annotated[str, typer.Option(help="agent, supervisor or admin: what the machine may do")] = "supervisor",
+) -> None:
+    """A bearer token for a machine that uses the API; it is shown once."""
+    if role not in auth.ROLES:
+        raise typer.BadParameter(f"expected one of {', '.join(auth.ROLES)}, got {role!r}")
+    finish(run.add_token(settings(), name=name, role=role))
 
 
 @config_app.command("show")

@@ -163,9 +163,12 @@ class House:
         try:
             arrival = await self._arrival(line)
             assert self._flow is not None
+            kept = await self.db.read(flows.running, arrival.conversation) if line.why == "takeover" else None
+            flow = await self.db.read(flows.version, "main", kept.version) if kept else self._flow
             over = await conversation.run(
-                line, arrival, db=self.db, voice=self.voice, flow=self._flow, settings=self.settings, clock=self.clock
-            )
+                line, arrival, db=self.db, voice=self.voice, flow=flow, settings=self.settings, clock=self.clock,
+                resumed=kept.session if kept else None, kept=kept.first if kept else 0,
+            )  # fmt: skip
             if not over:
                 raise LineFailed("the switch did not take the caller back")  # the door then lets go of the line
         finally:

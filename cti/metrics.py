@@ -35,12 +35,20 @@ class Metrics:
         r = self._registry
         self.arrived = Counter("santral_calls_arrived", "Calls that reached us.", ["claimed"], registry=r)
         self.ended = Counter("santral_calls", "Calls that ended, by how.", ["result"], registry=r)
-        self.active = Gauge("santral_calls_active", "Calls between arrival and end, seen by this process.", registry=r)
+        self._active: set[str] = set()
+        self.gauge(
+            "santral_calls_active", "Calls that arrived since this process began and go on.", lambda: len(self._active)
+        )
         self.identified = Counter("santral_identify", "What numbers said.", ["outcome"], registry=r)
         self.offers = Counter("santral_offers", "Offers to agents, by how they went on.", ["result"], registry=r)
-        self.waited = Histogram("santral_queue_wait_seconds", "Until an agent answered.", buckets=WAIT_BUCKETS_S, registry=r)
+        self.waited = Histogram(
+            "santral_queue_wait_seconds", "Until an agent answered.", buckets=WAIT_BUCKETS_S, registry=r
+        )
         self.painted = Histogram(
-            "santral_screen_pop_seconds", "From the switch's event to the painted page.", buckets=POP_BUCKETS_S, registry=r
+            "santral_screen_pop_seconds",
+            "From the switch's event to the painted page.",
+            buckets=POP_BUCKETS_S,
+            registry=r,
         )
         self.tickets = Counter("santral_tickets_opened", "Tickets opened.", ["channel"], registry=r)
         self.interactions = Counter("santral_interactions", "Interactions received.", ["channel"], registry=r)
@@ -52,12 +60,12 @@ class Metrics:
 
     def hear(self, recorded: Recorded) -> None:
         match recorded.event:
-            case CallArrived(claimed=claimed):
+            case CallArrived(conversation=conversation, claimed=claimed):
                 self.arrived.labels("yes" if claimed else "no").inc()
-                self.active.inc()
-            case CallEnded(reason=reason):
+                self._active.add(conversation)
+            case CallEnded(conversation=conversation, reason=reason):
                 self.ended.labels(reason).inc()
-                self.active.dec()
+                self._active.discard(conversation)
             case CallIdentified(outcome=outcome, method="caller_id"):
                 self.identified.labels(outcome).inc()
             case CallDelivered():

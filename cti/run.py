@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import itertools
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,7 +20,7 @@ from pydantic import SecretStr
 from cti import auth
 from cti.app import House, utc_now, web_app
 from cti.asterisk import debs, pbx
-from cti.asterisk.plan import Pbx, Phone, Queue
+from cti.asterisk.plan import Pbx, PbxError, Phone, Queue
 from cti.config import Settings
 from cti.db import Database
 from cti.demo import carrier, company, phones
@@ -32,6 +34,8 @@ Say = Callable[[str], None]
 
 READY_WAIT_S = 30.0
 STOP_WAIT_S = 20
+ALIVE_CHECK_S = 0.5
+DEMO_HOLD_S = 60.0
 QUEUES = ("technical", "customer_care")
 DEFAULT_QUEUE = "customer_care"
 
@@ -96,8 +100,17 @@ async def add_user(settings: Settings, *, name: str, role: auth.Role, agent: str
         await db.close()
 
 
+async def add_token(settings: Settings, *, name: str, role: auth.Role) -> None:
+    """A bearer token for the API, printed."""
+    db = Database(settings.database)
+    try:
+        typer.echo(await db.work(auth.add_token, name=name, role=role, now=utc_now()))
+    finally:
+        await db.close()
+
+
 async def plan(settings: Settings) -> Pbx:
-    """The private Asterisk for the agents that this database knows: a phone each, all in both queues, in their order."""
+    """The private Asterisk for the agents that this database knows, with a phone each."""
     db = Database(settings.database)
     try:
         agents = await db.read(auth.agents)
@@ -108,7 +121,8 @@ async def plan(settings: Settings) -> Pbx:
         ami_port=settings.ami_port, agi_host=settings.agi_host, agi_port=settings.agi_port,
         rtp_start=settings.rtp_start, rtp_end=settings.rtp_end, trunk_match=settings.trunk_match,
         claim_timeout_ms=settings.claim_timeout_ms, ivr_calls_max=settings.calls_max, region=settings.default_region,
-        phones=tuple(Phone(agent) for agent in agents), queues=tuple(Queue(name, members(name, agents, settings.demo)) for name in QUEUES),
+        phones=tuple(Phone(agent) for agent in agents),
+        queues=tuple(Queue(name, members(name, agents, settings.demo)) for name in QUEUES),
         default_queue=DEFAULT_QUEUE, prompts_dir=settings.prompts, recordings_dir=settings.recordings,
         tools_dir=settings.tools, control_host=settings.asterisk_bind, external_address=settings.external_address,
         control_permit=tuple(each.strip() for each in settings.asterisk_permit.split(",") if each.strip()),
@@ -131,15 +145,12 @@ async def run(settings: Settings, say: Say) -> int:
     password = await load_demo(settings, say) if settings.demo else None
     switch = await plan(settings)
     say("starting Asterisk")
-    running = await asyncio.to_thread(pbx.start, switch)
-    try:
-        known = pbx.keep_secrets(switch)
+    known = pbx.keep_secrets(switch)
+    async with exchange(switch, say):
         house = House(settings, built, ari_password=known.ari, ami_password=known.ami)
-        async with serving(house), demo_phones(settings, switch):
+        async with serving(house), demo_phones(settings, switch), demo_calls(settings):
             tell_ready(settings, password)
             return await stopped(house)
-    finally:
-        await asyncio.to_thread(running.stop)
 
 
 async def serve(settings: Settings, say: Say) -> int:
@@ -163,14 +174,32 @@ def passwords(settings: Settings) -> tuple[str, str]:
 
 
 async def pbx_alone(settings: Settings, say: Say) -> int:
-    switch = await plan(settings)
+    async with exchange(await plan(settings), say):
+        say("Asterisk runs; Ctrl-C ends it")
+        return await stopped()
+
+
+@contextlib.asynccontextmanager
+async def exchange(switch: Pbx, say: Say) -> AsyncIterator[None]:
+    """The private Asterisk, alive inside the block: one that dies is started again. What it carried is lost and in the ledger as lost."""
     running = await asyncio.to_thread(pbx.start, switch)
-    say(f"Asterisk runs as process {running.pid}; Ctrl-C ends it")
+
+    async def keep_alive() -> None:
+        nonlocal running
+        while True:
+            await asyncio.sleep(ALIVE_CHECK_S)
+            if not running.alive:
+                say("Asterisk died: starting it again")
+                with contextlib.suppress(PbxError):  # tried again at the next check
+                    running = await asyncio.to_thread(pbx.start, switch)
+
+    keeper = asyncio.create_task(keep_alive(), name="asterisk")
     try:
-        await stopped()
+        yield
     finally:
+        keeper.cancel()
+        await asyncio.wait([keeper])
         await asyncio.to_thread(running.stop)
-    return 0
 
 
 @contextlib.asynccontextmanager
@@ -187,6 +216,8 @@ async def serving(house: House) -> AsyncIterator[None]:
     task = asyncio.create_task(server._serve(), name="http")  # `serve` would take the signals, which are ours
     try:
         await _ready(house, server, task)
+        gc.collect()
+        gc.freeze()  # what was there from the start stays: looking through it again and again holds up every call
         yield
     finally:
         server.should_exit = True
@@ -286,6 +317,29 @@ async def demo_phones(settings: Settings, switch: Pbx) -> AsyncIterator[phones.P
     )
     async with ringing:
         yield ringing
+
+
+@contextlib.asynccontextmanager
+async def demo_calls(settings: Settings) -> AsyncIterator[None]:
+    """SANTRAL_DEMO_CALLS calls an hour inside the block, from the demo company's callers in turn."""
+    if not settings.demo_calls:
+        yield
+        return
+
+    async def keep_calling() -> None:
+        for each in itertools.cycle(company.demo_callers()):
+            await asyncio.sleep(3600 / settings.demo_calls)
+            with contextlib.suppress(NotReady, OSError):  # a call that fails is no reason to end
+                await place(
+                    settings, DemoCall(each.number, carrier.DID, "", ("1", "1"), DEMO_HOLD_S), lambda text: None
+                )
+
+    calling = asyncio.create_task(keep_calling(), name="demo-calls")
+    try:
+        yield
+    finally:
+        calling.cancel()
+        await asyncio.wait([calling])
 
 
 @dataclass(frozen=True)

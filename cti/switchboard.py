@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -55,6 +55,12 @@ FACTS_WAITING_MAX = 10_000  # more than this and the switch is read anew instead
 FACTS_AT_ONCE_MAX = 200
 
 
+# Asked for every fact, so they are made once: making one costs more than running it.
+OF_CHANNEL = select(Conversation).where(Conversation.channel == bindparam("channel"))
+OF_DEVICE_CHANNEL = select(Offer).where(Offer.device_channel == bindparam("device_channel"))
+OPEN_OFFERS = select(Offer).where(Offer.conversation_id == bindparam("conversation"), Offer.state == "offered")
+
+
 @dataclass(frozen=True)
 class Arrival:
     """A call that reached us, and what its number says."""
@@ -73,11 +79,7 @@ def arrived(session: Session, caller: Caller, *, region: str, now: dt.datetime, 
         return Arrival(row.id, number, identification)
     row = _new_row(caller, number, identification, now)
     session.add(row)
-    point = (
-        contact_points.ensure(session, "phone", number.e164, raw=number.raw, region=region, now=now)
-        if number.e164
-        else None
-    )
+    point = contact_points.ensure_form(session, "phone", number.e164, raw=number.raw, now=now) if number.e164 else None
     ledger.append_all(session, _arrival_events(row, caller, number, identification, claimed), now=now)
     timeline.begin_call(session, row, point.id if point else None, now)
     return Arrival(row.id, number, identification)
@@ -107,13 +109,22 @@ def _new_row(caller: Caller, number: numbers.Number, who: Identification, now: d
     )  # fmt: skip
 
 
-def queued(session: Session, *, conversation: str, queue: str, intent: str, now: dt.datetime, by: str = "flow") -> str:
+def queued(
+    session: Session,
+    *,
+    conversation: str,
+    queue: str,
+    intent: str,
+    now: dt.datetime,
+    by: str = "flow",
+    language: str = "",
+) -> str:
     """The caller goes to a queue. Returns the id of the recording that the switch is to make, whose row stands from now on;
     empty when the caller is gone already."""
     row = session.get_one(Conversation, conversation)
     if row.state == calls.State.ENDED or (row.state == calls.State.QUEUED and row.recording):
         return row.recording or ""  # hung up meanwhile, or asked twice
-    row.queue, row.intent, row.queued_at = queue, intent, now
+    row.queue, row.intent, row.queued_at, row.language = queue, intent, now, language or row.language
     row.recording = recordings.expect(session, conversation=conversation, now=now)
     _happened(session, row, CallQueued(conversation=conversation, queue=queue, intent=intent, by=by), now)
     return row.recording
@@ -121,7 +132,7 @@ def queued(session: Session, *, conversation: str, queue: str, intent: str, now:
 
 def of_channel(session: Session, channel: str) -> Conversation | None:
     """The conversation whose caller's leg this is."""
-    return session.scalar(select(Conversation).where(Conversation.channel == channel))
+    return session.scalar(OF_CHANNEL, {"channel": channel})
 
 
 def open_channels(session: Session) -> list[str]:
@@ -130,7 +141,7 @@ def open_channels(session: Session) -> list[str]:
 
 
 def _offer(session: Session, device_channel: str) -> Offer | None:
-    return session.scalar(select(Offer).where(Offer.device_channel == device_channel))
+    return session.scalar(OF_DEVICE_CHANNEL, {"device_channel": device_channel})
 
 
 def _happened(session: Session, row: Conversation, event: CallEvent, now: dt.datetime, key: str | None = None) -> None:
@@ -247,7 +258,7 @@ def withdraw(session: Session, offer: Offer, reason: str, now: dt.datetime) -> N
 
 
 def _open_offers(session: Session, conversation: str) -> list[Offer]:
-    return list(session.scalars(select(Offer).where(Offer.conversation_id == conversation, Offer.state == "offered")))
+    return list(session.scalars(OPEN_OFFERS, {"conversation": conversation}))
 
 
 def _withdraw_all(session: Session, conversation: str, now: dt.datetime) -> None:

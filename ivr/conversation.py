@@ -246,7 +246,12 @@ class _Call:
 
     def _queued(self, to: engine.ToQueue) -> Callable[[Db, dt.datetime], str]:
         return lambda db, now: switchboard.queued(
-            db, conversation=self.conversation, queue=to.queue, intent=to.intent, now=now
+            db,
+            conversation=self.conversation,
+            queue=to.queue,
+            intent=to.intent,
+            now=now,
+            language=self.session.language,
         )
 
     # --- waiting

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import JSON, ForeignKey, String, select
+from sqlalchemy import JSON, ForeignKey, String, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import ledger
@@ -20,6 +20,7 @@ from ivr.document import Document
 from ivr.prompts import Book
 
 SHIPPED = ("main",)
+SHIPPED_BY = "santral"
 
 
 class Flow(Base):
@@ -110,15 +111,14 @@ def version(session: Session, flow_id: str, number: int) -> Published:
 
 
 def seed(session: Session, now: dt.datetime) -> dict[str, int]:
-    """Publish the shipped flows that are not there yet; flow -> its published version. An admin's later version stays."""
+    """Publish shipped flows that are new or were changed since; flow -> its published version. An admin's own version stays live."""
     found: dict[str, int] = {}
     for flow_id in SHIPPED:
         plain = shipped(flow_id)
-        ours = session.scalars(select(FlowVersion).where(FlowVersion.flow_id == flow_id))
-        known = any(row.document == plain for row in ours)
-        found[flow_id] = (
-            session.get_one(Flow, flow_id).published if known else publish(session, plain, by="santral", now=now)
-        )
+        flow = session.get(Flow, flow_id)
+        live = session.get_one(FlowVersion, (flow_id, flow.published)) if flow else None
+        ours = live is None or (live.published_by == SHIPPED_BY and live.document != plain)
+        found[flow_id] = publish(session, plain, by=SHIPPED_BY, now=now) if ours or not flow else flow.published
     return found
 
 
@@ -134,14 +134,25 @@ def read_shipped(flow_id: str) -> Document:
 
 def keep(session: Session, kept: Kept, now: dt.datetime) -> None:
     """The session as it stands, and the events that led there, in one piece. Events that were kept before are passed over."""
-    row = session.get(FlowSession, kept.conversation)
-    if row is None:
-        row = FlowSession(conversation=kept.conversation, flow=kept.session.flow, version=kept.version, events=0)
-    for event in kept.events[max(0, row.events - kept.first) :]:
-        ledger.append(session, event, now=now)
-    row.events = max(row.events, kept.first + len(kept.events))
-    row.node, row.session, row.updated_at = kept.session.node, kept.session.plain(), now
-    session.add(row)
+    connection = session.connection()
+    known = connection.scalar(KEPT_EVENTS, {"wanted": kept.conversation})
+    ledger.append_all(session, kept.events[max(0, (known or 0) - kept.first) :], now=now)
+    stands = {
+        "node": kept.session.node, "session": kept.session.plain(), "updated_at": now,
+        "events": max(known or 0, kept.first + len(kept.events)),
+    }  # fmt: skip
+    if known is None:
+        first = {"conversation": kept.conversation, "flow": kept.session.flow, "version": kept.version}
+        connection.execute(KEEP_FIRST, stands | first)
+    else:
+        connection.execute(KEEP_AGAIN, stands | {"wanted": kept.conversation})
+
+
+# Every wait of every call is kept: these go past the ORM, which would read the row before writing it.
+SESSIONS = cast(Table, FlowSession.__table__)
+KEPT_EVENTS = select(SESSIONS.c.events).where(SESSIONS.c.conversation == bindparam("wanted"))
+KEEP_FIRST = insert(SESSIONS)
+KEEP_AGAIN = update(SESSIONS).where(SESSIONS.c.conversation == bindparam("wanted"))
 
 
 def running(session: Session, conversation: str) -> Kept | None:

@@ -171,6 +171,12 @@ def changes(before: Seat | None, after: Seat) -> list[Message]:
     return parts
 
 
+def phone_state(phone: str, cards: Iterable[Card]) -> str:
+    """The agent's phone as he sees it: the switch says in_use while it only rings."""
+    states = {card.state for card in cards}
+    return "ringing" if phone == "in_use" and "offered" in states and "talking" not in states else phone
+
+
 def order(cards: Iterable[Card]) -> tuple[Card, ...]:
     """Newest offer first; the id settles ties, so that every look has the same order."""
     return tuple(sorted(cards, key=lambda card: (card.offered_at, card.id), reverse=True)[:CARDS_MAX])

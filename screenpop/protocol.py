@@ -17,7 +17,6 @@ MESSAGE_MAX_BYTES = 64 * 1024  # of what a browser may send
 
 # Close codes of our own (RFC 6455 section 7.4.2 leaves 4000-4999 to applications).
 CLOSE_NOT_SIGNED_IN = 4401
-CLOSE_FORBIDDEN = 4403
 CLOSE_TOO_SLOW = 4408
 CLOSE_BAD_MESSAGE = 4400
 
@@ -186,7 +185,6 @@ class Seat:
 # {"type":"resumed","epoch":…,"seq":…}           replay of the missed events follows
 # {"type":"ping","at_ms":…}                      every 10 s; the browser answers pong; no message for 25 s means the line is dead
 # {"type":"result","key":…,"ok":true} or {"type":"result","key":…,"ok":false,"error":{"code":…,"text":…}}
-# {"type":"moved","after_ms":…}                  this node is going down: come back after so long
 
 
 Message = dict[str, Any]

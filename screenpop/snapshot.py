@@ -53,6 +53,7 @@ def look(session: Session, agent: Agent, language: str, *, before: Look | None, 
         cards.append(card)
     lists = (before.seat.dispositions, before.seat.channels) if before and only is not None else None
     dispositions, channels = lists or (_dispositions(session, language), _channels(session, language))
+    agent = dataclasses.replace(agent, phone=board.phone_state(agent.phone, cards))
     return Look(Seat(agent=agent, cards=board.order(cards), dispositions=dispositions, channels=channels), ids)
 
 

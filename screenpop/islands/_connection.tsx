@@ -5,7 +5,7 @@ import { t } from "./_page";
 import { Icon } from "./_parts";
 import { ahead_ms, line, stale } from "./_store";
 
-const ICONS: Record<string, string> = { connected: "wifi", connecting: "refresh", reconnecting: "refresh", stale: "wifi-off", forbidden: "lock" };
+const ICONS: Record<string, string> = { connected: "wifi", connecting: "refresh", reconnecting: "refresh", stale: "wifi-off" };
 
 const state = () => (stale.value ? "stale" : line.value.state);
 

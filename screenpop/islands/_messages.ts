@@ -6,7 +6,7 @@ export type Arrivals = Record<string, number>;
 
 /** `connected`; or not, and since when nothing has been heard (0: never). */
 export interface Line {
-  state: "connecting" | "connected" | "reconnecting" | "forbidden";
+  state: "connecting" | "connected" | "reconnecting";
   heard_at: number;
 }
 

@@ -3,7 +3,6 @@
 export const VERSION = 1;
 export const SUBPROTOCOL = "santral.v1.json";
 export const NOT_SIGNED_IN = 4401;
-export const FORBIDDEN = 4403;
 export const BAD_MESSAGE = 4400;
 
 export interface Subscription {
@@ -155,8 +154,7 @@ export type FromServer =
   | { type: "resumed"; epoch: string; seq: number }
   | { type: "ping"; at_ms: number }
   | { type: "result"; key: string; ok: true }
-  | { type: "result"; key: string; ok: false; error: Trouble }
-  | { type: "moved"; after_ms: number };
+  | { type: "result"; key: string; ok: false; error: Trouble };
 
 // --- browser -> server
 

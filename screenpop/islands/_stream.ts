@@ -6,7 +6,6 @@ import {
   BAD_MESSAGE,
   type Card,
   type Change,
-  FORBIDDEN,
   type FromServer,
   NOT_SIGNED_IN,
   type Seat,
@@ -120,8 +119,6 @@ export class Stream {
         return this.tellLine();
       case "result":
         return this.settled(message.key, message.ok ? null : message.error);
-      case "moved":
-        return this.lost(message.after_ms);
     }
   }
 
@@ -166,7 +163,7 @@ export class Stream {
   private closed(code: number): void {
     if (code === NOT_SIGNED_IN) return this.signedOut();
     if (code === BAD_MESSAGE) this.refused();
-    this.lost(undefined, code === FORBIDDEN ? "forbidden" : "reconnecting");
+    this.lost();
   }
 
   /** The server could not read us. Sending the same again would end the same, so those commands fail. */
@@ -175,14 +172,13 @@ export class Stream {
     this.epoch = this.seq = null;
   }
 
-  /** Without `after_ms`: exponential, with full jitter, so that a thousand browsers do not come back in one wave. */
-  private lost(after_ms?: number, state: Line["state"] = "reconnecting"): void {
+  /** Comes back after a while: exponential, with full jitter, so that a thousand browsers do not come in one wave. */
+  private lost(): void {
     this.let_go();
     const most = Math.min(WAIT_MAX_MS, WAIT_FIRST_MS * 2 ** this.attempt++);
-    const wait = state === "forbidden" ? WAIT_MAX_MS : (after_ms ?? 0) + Math.random() * most;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.open(), wait);
-    this.tellLine(this.seat || state === "forbidden" ? state : "connecting");
+    this.timer = setTimeout(() => this.open(), Math.random() * most);
+    this.tellLine(this.seat ? "reconnecting" : "connecting");
   }
 
   private let_go(): void {

@@ -81,7 +81,6 @@ def test_close_codes_and_version_are_the_same_on_both_sides():
         "VERSION": str(protocol.VERSION),
         "SUBPROTOCOL": protocol.SUBPROTOCOL,
         "NOT_SIGNED_IN": str(protocol.CLOSE_NOT_SIGNED_IN),
-        "FORBIDDEN": str(protocol.CLOSE_FORBIDDEN),
         "BAD_MESSAGE": str(protocol.CLOSE_BAD_MESSAGE),
     }
 
