@@ -21,9 +21,10 @@ import screenpop.pages
 import screenpop.routes
 from cti import auth, migrations, numbers, routes, web
 from cti.asterisk.agi import Agi, identify_script
-from cti.asterisk.ami import Ami
+from cti.asterisk.ami import Ami, AmiDown, AmiRefused
 from cti.asterisk.ari import Ari
 from cti.asterisk.ari_line import AriLine
+from cti.asterisk.wire import Unsafe
 from cti.bus import open_bus
 from cti.channels import routes as channel_routes
 from cti.config import Settings
@@ -49,6 +50,7 @@ log = structlog.get_logger(__name__)
 
 ARRIVAL_DEADLINE_S = 1.0  # the caller hears something by then, whatever the database does
 RESYNC_PAUSE_S = 1.0
+RESYNC_MARGIN = dt.timedelta(seconds=5)
 
 
 def utc_now() -> dt.datetime:
@@ -63,7 +65,10 @@ class SwitchControls:
         self._ari = ari
 
     async def pause(self, device: str, paused: bool, reason: str) -> None:
-        await self._ami.queue_pause(device, paused, reason)
+        try:
+            await self._ami.queue_pause(device, paused, reason)
+        except (AmiDown, AmiRefused, Unsafe) as error:
+            raise LineFailed(str(error)) from error
 
     async def hang_up(self, channel: str) -> None:
         await self._ari.hang_up(channel)
@@ -182,11 +187,12 @@ class House:
         self.switchboard.take(gone)
 
     def _reconcile(self, alive: frozenset[str]) -> None:
-        """After a gap: conversations whose channel is no more ended while nobody listened."""
-        self._start_once(self._end_lost(alive))
+        """After a gap: conversations whose channel is no more ended while nobody listened. Those that came just now may be newer
+        than the list of channels; their end will be heard."""
+        self._start_once(self._end_lost(alive, self.clock() - RESYNC_MARGIN))
 
-    async def _end_lost(self, alive: frozenset[str]) -> None:
-        for channel in await self.db.read(open_channels):
+    async def _end_lost(self, alive: frozenset[str], before: dt.datetime) -> None:
+        for channel in await self.db.read(open_channels, before):
             if channel not in alive:
                 self.switchboard.take(ChannelGone(self.clock().timestamp(), channel, "gone while nobody listened"))
 

@@ -57,6 +57,7 @@ FACTS_AT_ONCE_MAX = 200
 
 # Asked for every fact, so they are made once: making one costs more than running it.
 OF_CHANNEL = select(Conversation).where(Conversation.channel == bindparam("channel"))
+CONVERSATION_OF = select(Conversation.id).where(Conversation.channel == bindparam("channel"))
 OF_DEVICE_CHANNEL = select(Offer).where(Offer.device_channel == bindparam("device_channel"))
 OPEN_OFFERS = select(Offer).where(Offer.conversation_id == bindparam("conversation"), Offer.state == "offered")
 
@@ -74,12 +75,12 @@ def arrived(session: Session, caller: Caller, *, region: str, now: dt.datetime, 
     """Write down a new call and who it may be. The same channel again gives the same conversation."""
     number = numbers.parse(caller.raw, region)
     identification = contact_points.identify(session, number, now)
-    row = of_channel(session, caller.channel)
-    if row is not None:
-        return Arrival(row.id, number, identification)
+    known = session.connection().scalar(CONVERSATION_OF, {"channel": caller.channel})
+    if known is not None:
+        return Arrival(known, number, identification)
     row = _new_row(caller, number, identification, now)
-    session.add(row)
     point = contact_points.ensure_form(session, "phone", number.e164, raw=number.raw, now=now) if number.e164 else None
+    session.add(row)
     ledger.append_all(session, _arrival_events(row, caller, number, identification, claimed), now=now)
     timeline.begin_call(session, row, point.id if point else None, now)
     return Arrival(row.id, number, identification)
@@ -135,9 +136,10 @@ def of_channel(session: Session, channel: str) -> Conversation | None:
     return session.scalar(OF_CHANNEL, {"channel": channel})
 
 
-def open_channels(session: Session) -> list[str]:
-    """The callers' legs of all conversations that have no end yet."""
-    return list(session.scalars(select(Conversation.channel).where(Conversation.state != calls.State.ENDED)))
+def open_channels(session: Session, before: dt.datetime) -> list[str]:
+    """The callers' legs of all conversations that came before this moment and have no end yet."""
+    still_open = select(Conversation.channel).where(Conversation.state != calls.State.ENDED)
+    return list(session.scalars(still_open.where(Conversation.arrived_at < before)))
 
 
 def _offer(session: Session, device_channel: str) -> Offer | None:

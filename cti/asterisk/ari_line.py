@@ -219,6 +219,9 @@ class AriLine:
                 raise LineFailed(f"expected a prompt to end within {PLAY_MAX_S} s, it did not")
         await self._quiet()
         if self._unplayable:
+            await self._command("GET")  # a caller who hangs up as a prompt begins makes it fail too (22.10)
+            if self.hung_up is not None:
+                raise HungUp(self.hung_up)
             raise LineFailed("expected a prompt to be played, the switch could not: is the file there?")
 
     async def _quiet(self) -> None:

@@ -40,6 +40,18 @@ def path(*segments: str) -> str:
     return "/".join(quote(segment, safe="") for segment in segments)
 
 
+QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+
+
+def display_name(from_header: str) -> str:
+    """The caller's name in a From header (RFC 3261 section 25.1, name-addr), "" without one. It is as hostile as it was."""
+    text = from_header.lstrip()
+    if quoted := QUOTED.match(text):
+        return re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL)
+    before, has_address, _ = text.partition("<")
+    return before.strip() if has_address else ""
+
+
 def shown(text: str, length_max: int) -> str:
     """Text from a stranger, for our logs and records: control characters become blanks, and it is cut."""
     return LONE_SURROGATES.sub("\ufffd", CONTROLS.sub(" ", text[:length_max]))

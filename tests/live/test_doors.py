@@ -245,7 +245,7 @@ async def test_hostile_caller_is_only_text(asterisk, kind):
         known = made.heard[0]
         assert known.raw == "+905321112233"  # type: ignore[attr-defined]
         assert known.did == "+908501112233"  # type: ignore[attr-defined]
-        assert len(known.name) <= 80  # type: ignore[attr-defined]
+        assert len(known.name) <= 500  # type: ignore[attr-defined]
 
 
 async def test_hostile_number_is_only_letters_and_digits(asterisk):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from cti.app import utc_now
 from cti.demo import load
 from cti.demo.carrier import Caller
-from cti.events import CallArrived, CallEnded, CallIdentified, CallQueued, FlowEntered, FlowHeard
+from cti.events import CallArrived, CallEnded, CallIdentified, CallQueued, FlowEntered, FlowFailed, FlowHeard
 from cti.switchboard import open_channels
 from ivr import document
 from ivr import store as flows
@@ -112,5 +113,6 @@ async def test_a_thousand_unknown_calls_leave_no_party_and_no_open_conversation(
     assert {each.conversation for each in site.found(CallArrived, since=since)} == set(ended)
     assert set(ended.values()) == {1}
     assert all(each.outcome == "none" for each in site.found(CallIdentified, since=since))
+    assert site.found(FlowFailed, since=since) == [], "a caller who hangs up is no failure of ours"
     assert await site.parties() == parties
-    assert await site.house.db.read(open_channels) == []
+    assert await site.house.db.read(open_channels, utc_now()) == []

@@ -155,7 +155,9 @@ def test_a_claimed_call_goes_to_the_queue_that_the_bridge_names(running: pbx.Run
         assert ari(plan, f"events/claim?channelId={channel}&application=santral-test", method="POST") == 204
         begun = json.loads(node.recv(timeout=WAIT_S))
         assert begun["type"] == "StasisStart"
-        assert begun["args"] == ["did=+908502220000", "from=+905321234567", "name=%C5%9Eule%20%C3%96z%2C%20A%3A1"]
+        did, number, name = begun["args"]
+        assert (did, number) == ("did=+908502220000", "from=+905321234567")
+        assert name.startswith("name=%22%C5%9Eule%20%C3%96z%2C%20A%3A1%22%20%3Csip%3A"), "the From header, encoded"
         given = {"CALL": "c-77", "NEXT": "queue", "QUEUE": "faults", "RECORDING": "../0199-ab", "PRIORITY": "3"}
         for name, value in given.items():
             said = f"channels/{channel}/variable?variable=SANTRAL_{name}&value={value}"
