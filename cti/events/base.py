@@ -12,6 +12,7 @@ import datetime as dt
 import types
 import typing
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Self
 
 
@@ -65,7 +66,10 @@ def plain_of(value: Any) -> Any:
     return value
 
 
-_HINTS: dict[type, dict[str, Any]] = {}
+@cache
+def _fields(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields by name; working them out is slow, and a page reads thousands of events."""
+    return typing.get_type_hints(kind)
 
 
 def value_of(hint: Any, plain: Any) -> Any:
@@ -77,7 +81,6 @@ def value_of(hint: Any, plain: Any) -> Any:
     if origin is tuple:
         return tuple(value_of(typing.get_args(hint)[0], item) for item in plain)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = _HINTS.setdefault(hint, typing.get_type_hints(hint))
-        known = {field.name for field in dataclasses.fields(hint)}
-        return hint(**{key: value_of(hints[key], item) for key, item in plain.items() if key in known})
+        known = _fields(hint)
+        return hint(**{key: value_of(known[key], item) for key, item in plain.items() if key in known})
     return plain
