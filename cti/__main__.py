@@ -20,7 +20,7 @@ from cti.asterisk import debs, pbx
 from cti.asterisk.plan import PbxError
 from cti.config import Settings
 from cti.db import Database
-from cti.demo import phones
+from cti.demo import phones, stage
 from cti.records import imports
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Santral: a contact-centre bridge for Asterisk.")
@@ -83,7 +83,7 @@ def run_all() -> None:
 
 @app.command()
 def serve() -> None:
-    """The bridge alone, beside an Asterisk that others run (SANTRAL_ASTERISK_MODE=external)."""
+    """The bridge alone, beside an Asterisk that somebody else started."""
     chosen = settings()
     logs.set_up(chosen.log_format)
     finish(run.serve(chosen, say))
@@ -157,10 +157,10 @@ def demo_call(
     hold_s: Annotated[float, typer.Option(help="Hang up this long after the last key.")] = 60.0,
 ) -> None:
     """Place a real SIP call against the running Santral and say how it went."""
-    wanted = run.DemoCall(
+    wanted = stage.DemoCall(
         caller=caller, to=to, name=name, keys=tuple(each for each in keys.split(",") if each), hold_s=hold_s
     )
-    finish(run.demo_call(settings(), wanted, say))
+    finish(stage.place(settings(), wanted, say))
 
 
 @import_app.command("customers")

@@ -51,9 +51,6 @@ class Settings(BaseSettings):
         "127.0.0.2", description="The carrier's source address; only calls from there are inbound calls."
     )
     asterisk_host: str = Field("127.0.0.1", description="Where ARI and AMI are, seen from here.")
-    asterisk_mode: str = Field(
-        "private", description="private: start an Asterisk of our own; external: use the one at asterisk_host."
-    )
     ari_password: SecretStr = Field(
         SecretStr(""),
         description="ARI password of an external Asterisk; empty: that of the Asterisk in our data folder.",

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import itertools
-import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,7 @@ from cti.asterisk import debs, pbx
 from cti.asterisk.plan import Pbx, PbxError, Phone, Queue
 from cti.config import Settings
 from cti.db import Database
-from cti.demo import carrier, company, phones
-from cti.demo.sipp import Address
+from cti.demo import company, stage
 from cti.speech import Espeak
 from ivr import document, prompts
 from ivr import store as flows
@@ -34,8 +31,8 @@ Say = Callable[[str], None]
 
 READY_WAIT_S = 30.0
 STOP_WAIT_S = 20
+SWITCH_S = 0.0005
 ALIVE_CHECK_S = 0.5
-DEMO_HOLD_S = 60.0
 QUEUES = ("technical", "customer_care")
 DEFAULT_QUEUE = "customer_care"
 
@@ -142,15 +139,16 @@ async def run(settings: Settings, say: Say) -> int:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     built = await build_prompts(settings, say)
     await migrate(settings)
-    password = await load_demo(settings, say) if settings.demo else None
+    password = await stage.load(settings, say) if settings.demo else None
     switch = await plan(settings)
     say("starting Asterisk")
     known = pbx.keep_secrets(switch)
     async with exchange(switch, say):
         house = House(settings, built, ari_password=known.ari, ami_password=known.ami)
-        async with serving(house), demo_phones(settings, switch), demo_calls(settings):
+        async with serving(house), stage.phones_ringing(settings, switch), stage.calls_by_themselves(settings):
+            asked = asked_to_stop()
             tell_ready(settings, password)
-            return await stopped(house)
+            return await stopped(asked, house)
 
 
 async def serve(settings: Settings, say: Say) -> int:
@@ -159,8 +157,9 @@ async def serve(settings: Settings, say: Say) -> int:
     ari, ami = passwords(settings)
     house = House(settings, built, ari_password=ari, ami_password=ami)
     async with serving(house):
+        asked = asked_to_stop()
         tell_ready(settings, None)
-        return await stopped(house)
+        return await stopped(asked, house)
 
 
 def passwords(settings: Settings) -> tuple[str, str]:
@@ -175,8 +174,9 @@ def passwords(settings: Settings) -> tuple[str, str]:
 
 async def pbx_alone(settings: Settings, say: Say) -> int:
     async with exchange(await plan(settings), say):
+        asked = asked_to_stop()
         say("Asterisk runs; Ctrl-C ends it")
-        return await stopped()
+        return await stopped(asked)
 
 
 @contextlib.asynccontextmanager
@@ -216,12 +216,19 @@ async def serving(house: House) -> AsyncIterator[None]:
     task = asyncio.create_task(server._serve(), name="http")  # `serve` would take the signals, which are ours
     try:
         await _ready(house, server, task)
-        gc.collect()
-        gc.freeze()  # what was there from the start stays: looking through it again and again holds up every call
+        _make_quick()
         yield
     finally:
         server.should_exit = True
         await asyncio.wait([task], timeout=STOP_WAIT_S + 5)
+
+
+def _make_quick() -> None:
+    """What was there from the start stays: looking through it again and again would hold up every call. And the loop waits for the
+    database's threads at most 0.5 ms at a time instead of Python's 5: a pop changes between them some ten times."""
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
 
 
 async def _ready(house: House, server: uvicorn.Server, task: asyncio.Task[None]) -> None:
@@ -241,11 +248,16 @@ def _why(task: asyncio.Task[None]) -> str:
     return repr(error) if error else "is the port taken? Set SANTRAL_HTTP_PORT"
 
 
-async def stopped(house: House | None = None) -> int:
-    """Returns at Ctrl-C or SIGTERM with 0; with 1 when the node cannot go on."""
+def asked_to_stop() -> asyncio.Event:
+    """Set at Ctrl-C or SIGTERM, from now on."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
     for sign in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sign, asked.set)
+    return asked
+
+
+async def stopped(asked: asyncio.Event, house: House | None = None) -> int:
+    """Returns 0 when we were asked to stop, 1 when the node cannot go on."""
     ends = [asyncio.create_task(each.wait()) for each in ((asked, house.died) if house else (asked,))]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for end in ends:
@@ -275,104 +287,6 @@ GREETING = {
         "Try a call from another terminal (Ctrl-C ends everything):"
     },
 }
-
-
-# --- the demo company ---
-
-
-async def load_demo(settings: Settings, say: Say) -> str:
-    """Load the demo company into an empty database; returns the demo users' password."""
-    given = settings.demo_password.get_secret_value()
-    kept = settings.data_dir / "demo_password"
-    password = given or (kept.read_text(encoding="utf-8").strip() if kept.exists() else secrets.token_urlsafe(9))
-    if not given:
-        kept.touch(mode=0o600)
-        kept.write_text(password + "\n", encoding="utf-8")
-    hashed = await asyncio.to_thread(auth.hash_password, password)
-    db = Database(settings.database)
-    try:
-        if await db.work(company.load, now=utc_now(), password_hash=hashed):
-            say("the demo company is loaded")
-    finally:
-        await db.close()
-    return password
-
-
-@contextlib.asynccontextmanager
-async def demo_phones(settings: Settings, switch: Pbx) -> AsyncIterator[phones.Phones | None]:
-    """The agents' demo phones, registered, inside the block; None when the demo is off."""
-    if not settings.demo:
-        yield None
-        return
-    answers = phones.Behaviour(settings.demo_answer_s if settings.demo_answer_s > 0 else None, settings.demo_talk_s)
-    ringing = phones.Phones(
-        sipp=debs.find("sipp", settings.tools),
-        target=Address(settings.sip_host, settings.sip_port),
-        passwords=pbx.keep_secrets(switch).phones,
-        out_dir=settings.data_dir.resolve() / "demo",
-        behaviours=dict.fromkeys((phone.name for phone in switch.phones), answers),
-        host=settings.demo_phones_host,
-        port=settings.demo_phones_port,
-        media_port=settings.demo_media_port,
-    )
-    async with ringing:
-        yield ringing
-
-
-@contextlib.asynccontextmanager
-async def demo_calls(settings: Settings) -> AsyncIterator[None]:
-    """SANTRAL_DEMO_CALLS calls an hour inside the block, from the demo company's callers in turn."""
-    if not settings.demo_calls:
-        yield
-        return
-
-    async def keep_calling() -> None:
-        for each in itertools.cycle(company.demo_callers()):
-            await asyncio.sleep(3600 / settings.demo_calls)
-            with contextlib.suppress(NotReady, OSError):  # a call that fails is no reason to end
-                await place(
-                    settings, DemoCall(each.number, carrier.DID, "", ("1", "1"), DEMO_HOLD_S), lambda text: None
-                )
-
-    calling = asyncio.create_task(keep_calling(), name="demo-calls")
-    try:
-        yield
-    finally:
-        calling.cancel()
-        await asyncio.wait([calling])
-
-
-@dataclass(frozen=True)
-class DemoCall:
-    """What `santral demo call` was asked for. An empty `caller` withholds the number."""
-
-    caller: str
-    to: str
-    name: str
-    keys: tuple[str, ...]
-    hold_s: float
-
-
-async def demo_call(settings: Settings, wanted: DemoCall, say: Say) -> int:
-    """Place one call from the demo carrier and say how it went; 1 when it was not answered."""
-    await place(settings, wanted, say)
-    return 0
-
-
-async def place(settings: Settings, wanted: DemoCall, say: Say) -> None:
-    """One call from the demo carrier. Raises NotReady when nobody answered."""
-    say(f"calling {wanted.to} from {wanted.caller or 'a withheld number'}")
-    from_there = carrier.Carrier(
-        sipp=debs.find("sipp", settings.tools),
-        target=Address(settings.sip_host, settings.sip_port),
-        out_dir=settings.data_dir.resolve() / "demo",
-        host=settings.demo_carrier_host,
-    )
-    who = carrier.Caller(wanted.caller, name=wanted.name, withheld=not wanted.caller)
-    result = await carrier.call(from_there, who, to=wanted.to, keys=wanted.keys, hold_s=wanted.hold_s)
-    if not result.answered:
-        raise NotReady(f"expected an answer, came: {result.status} {result.cause}; the log is {result.log}")
-    say(f"answered after {result.answer_s or 0:.2f} s, talked {result.talk_s:.0f} s, ended by {result.ended_by}")
 
 
 def api_description() -> dict[str, Any]:

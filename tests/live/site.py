@@ -27,7 +27,7 @@ from cti.app import House, utc_now
 from cti.asterisk import debs, pbx, placeholders
 from cti.asterisk.plan import Pbx
 from cti.config import Settings
-from cti.demo import carrier
+from cti.demo import carrier, stage
 from cti.demo.carrier import DID, Caller, Carrier
 from cti.demo.phones import Behaviour, Phones
 from cti.demo.sipp import Address
@@ -93,7 +93,7 @@ async def make_company(folder: Path) -> None:
             shutil.copyfile(beep, own / f"{key}.wav")
     await run.build_prompts(settings, quiet)
     await run.migrate(settings)
-    await run.load_demo(settings, quiet)
+    await stage.load(settings, quiet)
 
 
 @dataclass

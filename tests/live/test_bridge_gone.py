@@ -23,7 +23,7 @@ from cti.asterisk.plan import Pbx
 from cti.config import Settings
 from cti.db import Database
 from cti.demo.carrier import Call, Carrier
-from cti.events import CallArrived, CallEnded, CallQueued, Event
+from cti.events import CallArrived, CallEnded, CallQueued, Event, FlowHeard, FlowStarted, TicketOpened
 from cti.line import Fact, QueueJoined
 from tests.live import site as live
 from tests.live.site import LIMIT_S, STRANGER
@@ -120,7 +120,7 @@ async def bridge(alone: Alone) -> AsyncIterator[asyncio.subprocess.Process]:
     chosen = {
         "data_dir": settings.data_dir, "tools_dir": settings.tools, "http_port": settings.http_port,
         "ari_port": alone.plan.http_port, "ami_port": alone.plan.ami_port, "agi_port": settings.agi_port,
-        "asterisk_mode": "external", "ari_password": known.ari, "ami_password": known.ami,
+        "ari_password": known.ari, "ami_password": known.ami,
     }  # fmt: skip
     environment = os.environ | {f"SANTRAL_{name.upper()}": str(value) for name, value in chosen.items()}
     log = settings.data_dir / "bridge.log"
@@ -164,6 +164,15 @@ async def told(database: Database, call: Call, number: str, kind: type[Event]) -
             await call.stays(0.1)
 
 
+async def pressed_until_told(database: Database, call: Call, key: str, kind: type[Event]) -> Event:
+    """Press `key` whenever the line is quiet, until this kind of event is there."""
+    hearing = asyncio.create_task(told(database, call, "+905325550123", kind))
+    while not hearing.done():
+        await call.press_each([key])
+        await asyncio.wait([hearing], timeout=1.0)
+    return await hearing
+
+
 async def test_no_bridge_is_running_and_the_caller_hears_the_announcement_in_the_queue(
     alone: Alone, tmp_path: Path
 ) -> None:
@@ -192,6 +201,26 @@ async def test_bridge_is_paused_and_knows_afterwards_who_waited_meanwhile(alone:
             assert isinstance(by_keys, CallQueued)
             assert (claimed.claimed, by_keys.by) == (True, "flow")
             await told(database, next_one, "+905421110003", CallEnded)
+    await database.close()
+
+
+async def test_caller_goes_on_where_he_was_when_the_killed_bridge_is_back(alone: Alone) -> None:
+    database = Database(alone.settings.database)
+    async with contextlib.AsyncExitStack() as stack:
+        async with bridge(alone) as process:
+            caller = await stack.enter_async_context(await alone.carrier.dial("05325550123"))
+            assert await caller.answered()
+            await caller.press_each(["1"], within_s=0.3)
+            await told(database, caller, "+905325550123", FlowHeard)
+            process.kill()
+            await process.wait()
+        async with bridge(alone):
+            opened = await pressed_until_told(database, caller, "1", TicketOpened)  # keys of the gap itself are lost
+            assert isinstance(opened, TicketOpened)
+            told_now = [each.event for each in await database.read(ledger.of_conversation, opened.conversation or "")]
+            answered = [each.node for each in told_now if isinstance(each, FlowHeard) and each.digits]
+            assert answered[:2] == ["menu", "restarted"], "he was not asked again what he had answered"
+            assert sum(isinstance(each, FlowStarted) for each in told_now) == 1
     await database.close()
 
 
