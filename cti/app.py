@@ -108,7 +108,7 @@ class House:
         self._listen()
 
     def _listen(self) -> None:
-        self.switchboard.changed = self.hub.agent_changed
+        self.switchboard.changed = self.hub.member_changed
         for subscriber in (self.metrics.hear, self.hub.hear, self.recorder.hear, self._wrap_up):
             self.bus.subscribe(subscriber)
         self.metrics.gauge("santral_ari_connected", "1 while ARI is up.", lambda: float(self.ari.connected.is_set()))
@@ -224,6 +224,8 @@ class House:
             user=owner.user, name=owner.name, agent=owner.agent, phone=member.phone if member else "none",
             paused=bool(member and member.paused), pause_reason=member.reason if member else "",
         )  # fmt: skip
+        if before is not None and only is not None and not only:
+            return snapshot.same_cards(before, agent)
         return await self.db.read(snapshot.look, agent, owner.language, before=before, only=only, now=self.clock())
 
     def _wrap_up(self, recorded: Recorded) -> None:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, Connection, Index, Integer, String, Table, bindparam, insert, select, text
+from sqlalchemy import JSON, BigInteger, Connection, Index, Integer, Row, String, Table, bindparam, insert, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti.db import NEWS, Base
@@ -60,7 +60,7 @@ def append(session: Session, event: Event, *, now: dt.datetime, key: str | None 
 
 
 def append_all(session: Session, events: Sequence[Event], *, now: dt.datetime) -> list[Recorded]:
-    """Write `events` in their order, in one statement however many they are."""
+    """Write `events` in their order."""
     if not events:
         return []
     connection = session.connection()
@@ -71,7 +71,9 @@ def append_all(session: Session, events: Sequence[Event], *, now: dt.datetime) -
 # The busiest statements of the house: made once, and past the ORM, which would flush for each event.
 ROWS = cast(Table, EventRow.__table__)
 OF_KEY = select(ROWS.c.seq).where(ROWS.c.key == bindparam("wanted"))
-INSERT = insert(ROWS).returning(ROWS.c.seq, sort_by_parameter_order=True)
+OF_CONVERSATION = select(ROWS).where(ROWS.c.conversation == bindparam("wanted")).order_by(ROWS.c.seq)
+SINCE = select(ROWS).where(ROWS.c.seq > bindparam("seen")).order_by(ROWS.c.seq).limit(bindparam("most"))
+INSERT = insert(ROWS)
 
 
 def _take_turn(connection: Connection) -> None:
@@ -82,30 +84,22 @@ def _take_turn(connection: Connection) -> None:
 def _write(
     session: Session, connection: Connection, events: Sequence[Event], now: dt.datetime, key: str | None
 ) -> list[Recorded]:
-    ids = [uuid7(now) for _ in events]
-    rows = [
-        {
-            "id": id_, "at": now, "type": event.type, "conversation": getattr(event, "conversation", None), "key": key,
-            "body": event.plain(),
-        }
-        for id_, event in zip(ids, events, strict=True)
-    ]  # fmt: skip
-    numbers = connection.scalars(INSERT, rows)
-    recorded = [
-        Recorded(seq=seq, id=id_, at=now, event=event) for seq, id_, event in zip(numbers, ids, events, strict=True)
-    ]
+    recorded = []
+    for event in events:
+        row: dict[str, Any] = {
+            "id": uuid7(now), "at": now, "type": event.type, "conversation": getattr(event, "conversation", None),
+            "key": key, "body": event.plain(),
+        }  # fmt: skip
+        made = connection.execute(INSERT, row).inserted_primary_key
+        assert made is not None
+        recorded.append(Recorded(seq=made.seq, id=row["id"], at=now, event=event))
     session.info.setdefault(NEWS, []).extend(recorded)
     return recorded
 
 
-def _recorded(row: EventRow) -> Recorded:
-    return Recorded(seq=row.seq, id=row.id, at=row.at, event=read(row.type, row.body))
-
-
 def of_conversation(session: Session, conversation: str) -> list[Recorded]:
     """Everything that happened in one conversation, oldest first."""
-    rows = session.scalars(select(EventRow).where(EventRow.conversation == conversation).order_by(EventRow.seq))
-    return [_recorded(row) for row in rows]
+    return [_recorded(row) for row in session.connection().execute(OF_CONVERSATION, {"wanted": conversation})]
 
 
 def newest(session: Session, conversation: str, *, besides: Iterable[type[Event]] = ()) -> int:
@@ -118,9 +112,12 @@ def newest(session: Session, conversation: str, *, besides: Iterable[type[Event]
 
 def since(session: Session, seq: int, limit: int = 1000) -> list[Recorded]:
     """Events after `seq`, oldest first, at most `limit`."""
-    rows = session.scalars(select(EventRow).where(EventRow.seq > seq).order_by(EventRow.seq).limit(limit))
-    return [_recorded(row) for row in rows]
+    return [_recorded(row) for row in session.connection().execute(SINCE, {"seen": seq, "most": limit})]
 
 
 def last_seq(session: Session) -> int:
     return session.scalar(select(EventRow.seq).order_by(EventRow.seq.desc()).limit(1)) or 0
+
+
+def _recorded(row: Row[Any]) -> Recorded:
+    return Recorded(seq=row.seq, id=row.id, at=row.at, event=read(row.type, row.body))

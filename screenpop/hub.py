@@ -238,6 +238,12 @@ class Hub:
             seat.hear(recorded.event)
 
     def agent_changed(self, agent: str) -> None:
+        """Something that is no event changed what the seat shows."""
+        if agent in self.seats:
+            self.seats[agent].mark(None)
+
+    def member_changed(self, agent: str) -> None:
+        """The switch tells another state of the agent or his phone."""
         if agent in self.seats:
             self.seats[agent].mark_agent()
 

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from cti import identity_texts, ledger, numbers
@@ -36,6 +36,20 @@ CANDIDATES_MAX = 6
 TIMELINE_MAX = 40
 WITHDRAWN_MAX = 5
 
+# What every look asks is made once: making it costs more than running it.
+VISIBLE = (
+    select(Offer)
+    .where(
+        Offer.agent == bindparam("agent"),
+        (Offer.state == "offered")
+        | ((Offer.state == "answered") & Offer.wrapped_up_at.is_(None))
+        | ((Offer.state == "withdrawn") & Offer.dismissed_at.is_(None) & (Offer.offered_at > bindparam("recent"))),
+    )
+    .order_by(Offer.offered_at.desc(), Offer.id.desc())
+    .limit(board.CARDS_MAX * 4)
+)
+CALLS = select(timeline.Interaction.conversation).where(timeline.Interaction.id.in_(bindparam("ids", expanding=True)))
+
 
 def look(session: Session, agent: Agent, language: str, *, before: Look | None, only: Only, now: dt.datetime) -> Look:
     """The seat as it is now. With `before` and `only`, what is not named there is taken over as it was."""
@@ -57,6 +71,12 @@ def look(session: Session, agent: Agent, language: str, *, before: Look | None, 
     return Look(Seat(agent=agent, cards=board.order(cards), dispositions=dispositions, channels=channels), ids)
 
 
+def same_cards(before: Look, agent: Agent) -> Look:
+    """The seat when only the agent's own state is another."""
+    agent = dataclasses.replace(agent, phone=board.phone_state(agent.phone, before.seat.cards))
+    return Look(dataclasses.replace(before.seat, agent=agent), before.ids)
+
+
 def _is_another(offer: Offer, card: Card) -> bool:
     """A further offer of the conversation, or one that shows less now than before (withdrawn)."""
     return offer.id != card.offer or (offer.state == "withdrawn") != (card.state == "withdrawn")
@@ -65,19 +85,8 @@ def _is_another(offer: Offer, card: Card) -> bool:
 def _visible(session: Session, agent: str, now: dt.datetime) -> list[Offer]:
     """One offer a conversation, the newest: ringing, answered and not wrapped up, or missed and not put away."""
     recent = now - dt.timedelta(seconds=board.WITHDRAWN_KEPT_S)
-    rows = session.scalars(
-        select(Offer)
-        .where(
-            Offer.agent == agent,
-            (Offer.state == "offered")
-            | ((Offer.state == "answered") & Offer.wrapped_up_at.is_(None))
-            | ((Offer.state == "withdrawn") & Offer.dismissed_at.is_(None) & (Offer.offered_at > recent)),
-        )
-        .order_by(Offer.offered_at.desc(), Offer.id.desc())
-        .limit(board.CARDS_MAX * 4)
-    )
     newest: dict[str, Offer] = {}
-    for offer in rows:
+    for offer in session.scalars(VISIBLE, {"agent": agent, "recent": recent}):
         newest.setdefault(offer.conversation_id, offer)
     missed = [offer.id for offer in newest.values() if offer.state == "withdrawn"][WITHDRAWN_MAX:]
     return [offer for offer in newest.values() if offer.id not in missed][: board.CARDS_MAX]
@@ -175,8 +184,7 @@ def _told_of(session: Session, row: Conversation, card: Card) -> Iterable[str]:
     if row.number:
         yield row.number
     calls = [entry.id for entry in card.timeline if entry.kind == "call"]
-    query = select(timeline.Interaction.conversation).where(timeline.Interaction.id.in_(calls))
-    yield from (conversation for conversation in session.scalars(query) if conversation)
+    yield from (conversation for conversation in session.scalars(CALLS, {"ids": calls}) if conversation)
 
 
 def _whose(who: Identity) -> tuple[list[str], list[str]]:
@@ -216,17 +224,17 @@ def _identity(session: Session, row: Conversation, events: Iterable[Recorded], l
 
 
 def _candidate(session: Session, fact: CandidateFact, language: str) -> Candidate:
-    card = cards.card(session, fact.party) if fact.party else None
+    badge = cards.badge(session, fact.party) if fact.party else None
     return Candidate(
         party=fact.party,
         name=fact.party_name,
         role=fact.role,
         percent=round(fact.probability * 100),
         reasons=tuple(identity_texts.reason_text(each, language) for each in fact.reasons),
-        household=(card.household if card else None) or "",
+        household=badge.household if badge else "",
         subscriptions=tuple(_subscription(each) for each in cards.services(session, fact.subscriptions)),
-        customer_no=(card.customer_no if card else "") or "",
-        tags=tuple(card.tags) if card else (),
+        customer_no=badge.customer_no if badge else "",
+        tags=badge.tags if badge else (),
     )
 
 

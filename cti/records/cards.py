@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from cti import numbers
@@ -66,9 +66,40 @@ def card(session: Session, party_id: str) -> PartyCard:
     )
 
 
+@dataclass(frozen=True)
+class Badge:
+    """What a pop says of each candidate."""
+
+    customer_no: str
+    household: str  # label of the first one by id
+    tags: tuple[str, ...]
+
+
+def badge(session: Session, party_id: str) -> Badge:
+    """LookupError when there is no such party."""
+    found = session.execute(BADGE, {"party": party_id}).first()
+    if found is None:
+        raise LookupError(f"expected the id of a party, got {party_id!r}")
+    return Badge(found.customer_no or "", found.label or "", tuple(found.tags.split()))
+
+
+# What every pop asks is made once: making it costs more than running it.
+BADGE = (
+    select(Party.customer_no, Party.tags, Household.label)
+    .outerjoin(HouseholdMember, HouseholdMember.party_id == Party.id)
+    .outerjoin(Household, Household.id == HouseholdMember.household_id)
+    .where(Party.id == bindparam("party"))
+    .order_by(Household.id)
+    .limit(1)
+)
+SERVICES = (
+    select(Subscription).where(Subscription.id.in_(bindparam("ids", expanding=True))).order_by(Subscription.number)
+)
+
+
 def services(session: Session, ids: Sequence[str]) -> tuple[Service, ...]:
     """These subscriptions, in the order of their numbers."""
-    rows = session.scalars(select(Subscription).where(Subscription.id.in_(ids)).order_by(Subscription.number))
+    rows = session.scalars(SERVICES, {"ids": list(ids)})
     return tuple(_service(row, row.holder_id) for row in rows)
 
 

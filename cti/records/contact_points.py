@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ForeignKey, Select, String, UniqueConstraint, select
+from sqlalchemy import ForeignKey, Row, String, UniqueConstraint, bindparam, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -77,6 +77,30 @@ class Contact:
     link: str
 
 
+# Asked for every call, so they are made once: making one costs more than running it.
+POINT = select(ContactPoint).where(ContactPoint.kind == bindparam("kind"), ContactPoint.value == bindparam("value"))
+LINKS_TO = (
+    select(Link)
+    .join(ContactPoint, ContactPoint.id == Link.contact_point_id)
+    .where(ContactPoint.kind == bindparam("kind"), ContactPoint.value == bindparam("value"))
+    .order_by(Link.id)
+)
+WITH_OPEN_TICKET = select(Ticket.subscription_id).where(
+    Ticket.subscription_id.in_(bindparam("ids", expanding=True)), Ticket.state == "open"
+)
+OPEN_OUTAGES = select(Outage.area, Outage.kind).where(
+    Outage.area.in_(bindparam("areas", expanding=True)),
+    Outage.started_at <= bindparam("now"),
+    Outage.closed_at.is_(None),
+)
+TALKED_BEFORE = (
+    select(Conversation.party_id)
+    .where(Conversation.number == bindparam("value"), Conversation.party_id.is_not(None))
+    .order_by(Conversation.arrived_at.desc())
+    .limit(1)
+)
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
@@ -102,22 +126,26 @@ def ensure(
     session: Session, kind: str, value: str, *, now: dt.datetime, raw: str = "", region: str = "TR"
 ) -> ContactPoint:
     """The contact point of `value`, made when it is new; ValueError when `value` cannot be one of its kind."""
-    form = canonical(kind, value, region)
+    return ensure_form(session, kind, canonical(kind, value, region), raw=raw or value, now=now)
+
+
+def ensure_form(session: Session, kind: str, form: str, *, raw: str, now: dt.datetime) -> ContactPoint:
+    """The same for a value that is in its canonical form already."""
     found = find(session, kind, form)
     if found is not None:
         return found
-    new = ContactPoint(id=uuid7(now), kind=kind, value=form, raw=(raw or value)[:VALUE_MAX], created_at=now)
+    new = ContactPoint(id=uuid7(now), kind=kind, value=form, raw=raw[:VALUE_MAX], created_at=now)
     try:
         with session.begin_nested():
             session.add(new)
     except IntegrityError:  # another node made it in between
-        return session.scalars(_point(kind, form)).one()
+        return session.scalars(POINT, {"kind": kind, "value": form}).one()
     return new
 
 
 def find(session: Session, kind: str, form: str) -> ContactPoint | None:
     """The contact point with this canonical form."""
-    return session.scalars(_point(kind, form)).first()
+    return session.scalars(POINT, {"kind": kind, "value": form}).first()
 
 
 def link(
@@ -224,9 +252,7 @@ def links_of(session: Session, value: str, kind: str = "phone", *, now: dt.datet
 
 def links_to(session: Session, value: str, kind: str = "phone") -> Sequence[Link]:
     """All links of a canonical form, also those that ended, oldest first."""
-    query = select(Link).join(ContactPoint, ContactPoint.id == Link.contact_point_id)
-    query = query.where(ContactPoint.kind == kind, ContactPoint.value == value)
-    return session.scalars(query.order_by(Link.id)).all()
+    return session.scalars(LINKS_TO, {"kind": kind, "value": value}).all()
 
 
 def of_party(session: Session, party_id: str) -> tuple[Contact, ...]:
@@ -239,22 +265,19 @@ def of_party(session: Session, party_id: str) -> tuple[Contact, ...]:
 def evidence(session: Session, value: str, links: Iterable[LinkFact], now: dt.datetime) -> Evidence:
     """What the tables know about the subscriptions that matching `links` lead to, and about earlier calls from `value`."""
     reached = {each.id: each for link in links if matches(link, now) for each in link.subscriptions}
-    tickets = select(Ticket.subscription_id).where(Ticket.subscription_id.in_(reached), Ticket.state == "open")
+    tickets = session.scalars(WITH_OPEN_TICKET, {"ids": list(reached)}) if reached else ()
     areas = {each.area for each in reached.values() if each.area}
-    outages = session.scalars(
-        select(Outage).where(Outage.area.in_(areas), Outage.started_at <= now, Outage.closed_at.is_(None))
-    ).all()
+    outages = session.execute(OPEN_OUTAGES, {"areas": list(areas), "now": now}).all() if areas else ()
     down = {id_ for id_, each in reached.items() if any(_hits(outage, each.area, each.kind) for outage in outages)}
-    talked = select(Conversation.party_id).where(Conversation.number == value, Conversation.party_id.is_not(None))
     return Evidence(
         now=now,
-        open_tickets=frozenset(filter(None, session.scalars(tickets))),
+        open_tickets=frozenset(filter(None, tickets)),
         open_outages=frozenset(down | {id_ for id_, each in reached.items() if each.depends_on in down}),
-        talked_before=session.scalar(talked.order_by(Conversation.arrived_at.desc()).limit(1)),
+        talked_before=session.scalar(TALKED_BEFORE, {"value": value}),
     )
 
 
-def _hits(outage: Outage, area: str, kind: str) -> bool:
+def _hits(outage: Row[str, str], area: str, kind: str) -> bool:
     return outage.area == area and outage.kind in ("", kind)
 
 
@@ -308,7 +331,3 @@ def _subscriptions(link: Link, reach: Reach) -> list[Subscription]:
         return [each for each in known if reach.carrier(each) == carrier]
     homes = {link.household_id} if link.household_id else {*reach.homes.get(link.party_id or "", [])}
     return [each for each in known if each.household_id in homes or (link.party_id and each.holder_id == link.party_id)]
-
-
-def _point(kind: str, form: str) -> Select[ContactPoint]:
-    return select(ContactPoint).where(ContactPoint.kind == kind, ContactPoint.value == form)

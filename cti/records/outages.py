@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import String, select
+from sqlalchemy import String, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import ledger
@@ -43,6 +43,16 @@ class OutageRow:
     closed_at: dt.datetime | None
 
 
+# Asked for every call, so they are made once: making one costs more than running it.
+SUBSCRIPTIONS = select(Subscription).where(Subscription.id.in_(bindparam("ids", expanding=True)))
+BEGUN = (
+    select(Outage)
+    .where(Outage.closed_at.is_(None), Outage.started_at <= bindparam("now"))
+    .where(Outage.area.in_(bindparam("areas", expanding=True)))
+    .order_by(Outage.started_at, Outage.id)
+)
+
+
 def open_outage(
     session: Session,
     *,
@@ -75,10 +85,7 @@ def close(session: Session, outage: str, now: dt.datetime) -> bool:
 def hitting(session: Session, subscriptions: Sequence[str], now: dt.datetime) -> list[OutageRow]:
     """The open outages that these subscriptions suffer from, themselves or through a service that carries them; oldest first."""
     lines = _with_carriers(session, subscriptions)
-    begun = select(Outage).where(Outage.closed_at.is_(None), Outage.started_at <= now)
-    rows = session.scalars(
-        begun.where(Outage.area.in_({line.area for line in lines})).order_by(Outage.started_at, Outage.id)
-    )
+    rows = session.scalars(BEGUN, {"areas": list({line.area for line in lines}), "now": now})
     return [_row(row) for row in rows if any(line.area == row.area and row.kind in ("", line.kind) for line in lines)]
 
 
@@ -97,7 +104,7 @@ def _with_carriers(session: Session, subscriptions: Sequence[str]) -> list[Subsc
     for _ in range(DEPENDS_MAX):
         if not (missing := wanted - found.keys()):
             break
-        rows = session.scalars(select(Subscription).where(Subscription.id.in_(missing))).all()
+        rows = session.scalars(SUBSCRIPTIONS, {"ids": list(missing)}).all()
         found |= {row.id: row for row in rows}
         wanted = {row.depends_on_id for row in rows if row.depends_on_id}
     return [row for row in found.values() if row.area]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import BindParameter, bindparam, select
 from sqlalchemy.orm import Session
 
 from cti.identity import SubscriptionFact
@@ -32,6 +33,34 @@ class Reach:
         return subscription.id
 
 
+# Asked for every call, so they are made once: making one costs more than running it.
+IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+NAMED = select(Subscription).where(Subscription.id.in_(IDS), Subscription.status != "ended")
+NAMES = select(Party.id, Party.name).where(Party.id.in_(IDS))
+HOMES = (
+    select(HouseholdMember.party_id, HouseholdMember.household_id)
+    .where(HouseholdMember.party_id.in_(IDS))
+    .order_by(HouseholdMember.household_id)
+)
+AT_HOME = (
+    select(Household.id, Household.label, Party.id, Party.name)
+    .outerjoin(HouseholdMember, HouseholdMember.household_id == Household.id)
+    .outerjoin(Party, Party.id == HouseholdMember.party_id)
+    .where(Household.id.in_(IDS))
+    .order_by(Household.id, Party.id)
+)
+SERVICES = (
+    select(Subscription)
+    .where(
+        Subscription.holder_id.in_(bindparam("holders", expanding=True))
+        | Subscription.household_id.in_(bindparam("homes", expanding=True)),
+        Subscription.status != "ended",
+    )
+    .order_by(Subscription.number)
+    .limit(SUBSCRIPTIONS_MAX)
+)
+
+
 def reached(
     session: Session, *, parties: Collection[str], households: Collection[str], lines: Collection[str]
 ) -> Reach:
@@ -46,23 +75,22 @@ def reached(
     }
     labels, members, names = _at_home(session, home_ids)
     if elsewhere := holders - names.keys():
-        names |= dict(session.execute(select(Party.id, Party.name).where(Party.id.in_(elsewhere))).all())
+        names |= dict(session.execute(NAMES, {"ids": list(elsewhere)}).all())
     return Reach(names, labels, members, homes, _services(session, named, holders, home_ids))
 
 
 def _named(session: Session, lines: Collection[str]) -> Sequence[Subscription]:
     if not lines:
         return ()
-    return session.scalars(select(Subscription).where(Subscription.id.in_(lines), Subscription.status != "ended")).all()
+    return session.scalars(NAMED, {"ids": list(lines)}).all()
 
 
 def _homes(session: Session, parties: Collection[str]) -> dict[str, list[str]]:
     """The households of each of `parties`."""
     homes: dict[str, list[str]] = {}
     if parties:
-        theirs = select(HouseholdMember).where(HouseholdMember.party_id.in_(parties))
-        for member in session.scalars(theirs.order_by(HouseholdMember.household_id)):
-            homes.setdefault(member.party_id, []).append(member.household_id)
+        for party, household in session.execute(HOMES, {"ids": list(parties)}):
+            homes.setdefault(party, []).append(household)
     return homes
 
 
@@ -72,17 +100,10 @@ def _at_home(
     """Labels and members of households, and the members' names."""
     if not home_ids:
         return {}, {}, {}
-    query = (
-        select(Household.id, Household.label, Party.id, Party.name)
-        .outerjoin(HouseholdMember, HouseholdMember.household_id == Household.id)
-        .outerjoin(Party, Party.id == HouseholdMember.party_id)
-        .where(Household.id.in_(home_ids))
-        .order_by(Household.id, Party.id)
-    )
     labels: dict[str, str] = {}
     members: dict[str, list[str]] = {}
     names: dict[str, str] = {}
-    for household, label, party, name in session.execute(query):
+    for household, label, party, name in session.execute(AT_HOME, {"ids": list(home_ids)}):
         labels[household] = label
         if party:
             members.setdefault(household, []).append(party)
@@ -93,9 +114,8 @@ def _at_home(
 def _services(
     session: Session, named: Iterable[Subscription], holders: Collection[str], home_ids: Collection[str]
 ) -> dict[str, Subscription]:
-    theirs = or_(Subscription.holder_id.in_(holders), Subscription.household_id.in_(home_ids))
-    query = select(Subscription).where(theirs, Subscription.status != "ended").order_by(Subscription.number)
-    found = {each.id: each for each in [*named, *session.scalars(query.limit(SUBSCRIPTIONS_MAX))]}
+    theirs = session.scalars(SERVICES, {"holders": list(holders), "homes": list(home_ids)})
+    found = {each.id: each for each in [*named, *theirs]}
     ordered = sorted(found.values(), key=lambda each: (each.depends_on_id is not None, each.number))
     return {each.id: each for each in ordered}
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Index, String, or_, select, update
+from sqlalchemy import JSON, ColumnElement, Index, String, bindparam, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import ledger
@@ -60,6 +60,13 @@ class Recording(Base):
     erased_at: Mapped[dt.datetime | None]
 
 
+OF_CONVERSATION = (  # asked for every pop, so it is made once: making it costs more than running it
+    select(Recording)
+    .where(Recording.conversation == bindparam("conversation"))
+    .order_by(Recording.created_at, Recording.id)
+)
+
+
 def expect(session: Session, *, conversation: str, now: dt.datetime) -> str:
     """The id under which the switch may record now; its row and `RecordingStarted` are written with it. Asking twice for the same
     talk gives the same id; after a talk has begun, a new one, for the switch would write over the first talk's file."""
@@ -69,8 +76,7 @@ def expect(session: Session, *, conversation: str, now: dt.datetime) -> str:
 
 def of_conversation(session: Session, conversation: str) -> list[Recording]:
     """The recordings of one conversation, oldest first: mostly one, more after a way back into the flow or a fallback."""
-    rows = select(Recording).where(Recording.conversation == conversation).order_by(Recording.created_at, Recording.id)
-    return list(session.scalars(rows))
+    return list(session.scalars(OF_CONVERSATION, {"conversation": conversation}))
 
 
 def by_id(session: Session, recording: str) -> Recording | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, select, text, update
+from sqlalchemy import ForeignKey, Index, String, Table, Text, bindparam, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import ledger
@@ -48,6 +49,26 @@ Index(
     unique=True,
     sqlite_where=text("state = 'open' AND subscription_id IS NOT NULL"),
     postgresql_where=text("state = 'open' AND subscription_id IS NOT NULL"),
+)
+
+
+# Asked for every call, so they are made once: making one costs more than running it.
+OPEN_FOR = (
+    select(Ticket)
+    .where(Ticket.subscription_id.in_(bindparam("ids", expanding=True)), Ticket.state == "open")
+    .order_by(Ticket.opened_at.desc(), Ticket.id.desc())
+)
+OPEN = select(Ticket).where(Ticket.matter == bindparam("matter"), Ticket.state == "open")
+OF_SUBSCRIPTION = OPEN.where(Ticket.subscription_id == bindparam("wanted"))
+OF_CONVERSATION = OPEN.where(Ticket.subscription_id.is_(None), Ticket.conversation == bindparam("wanted"))
+OF_PARTY = OPEN.where(
+    Ticket.subscription_id.is_(None), Ticket.conversation.is_(None), Ticket.party_id == bindparam("wanted")
+)
+CONVERSATIONS = cast(Table, Conversation.__table__)
+REMEMBER = update(CONVERSATIONS).where(CONVERSATIONS.c.id == bindparam("wanted"))
+NEXT_NUMBER = text(
+    "INSERT INTO ticket_counter (id, last) VALUES (1, :first)"
+    " ON CONFLICT (id) DO UPDATE SET last = ticket_counter.last + 1 RETURNING last"
 )
 
 
@@ -101,12 +122,11 @@ def open_once(
 
     Asked again from the same conversation it is the same answer and nothing is written; from another one the contact is appended.
     """
-    same_matter = _same_matter(subscription, party, matter, conversation)
-    ticket = session.scalar(select(Ticket).where(same_matter))
+    ticket = _same_matter(session, subscription, party, matter, conversation)
     new = ticket is None
     if ticket is None:
         number = _next_number(session)  # waits for whoever opens a ticket now; afterwards we see what he opened
-        ticket = session.scalar(select(Ticket).where(same_matter))
+        ticket = _same_matter(session, subscription, party, matter, conversation)
         new = ticket is None
     if ticket is None:
         ticket = Ticket(
@@ -122,8 +142,9 @@ def open_once(
 
 def open_for(session: Session, subscriptions: Sequence[str]) -> list[TicketRow]:
     """Open tickets of these subscriptions, newest first."""
-    query = select(Ticket).where(Ticket.subscription_id.in_(subscriptions), Ticket.state == "open")
-    return [_row(ticket) for ticket in session.scalars(query.order_by(Ticket.opened_at.desc(), Ticket.id.desc()))]
+    if not subscriptions:
+        return []
+    return [_row(ticket) for ticket in session.scalars(OPEN_FOR, {"ids": list(subscriptions)})]
 
 
 def recent(
@@ -165,30 +186,21 @@ def check_digit(digits: str) -> int:
 
 
 def _same_matter(
-    subscription: str | None, party: str | None, matter: str, conversation: str | None
-) -> ColumnElement[bool]:
-    whose: ColumnElement[bool]
+    session: Session, subscription: str | None, party: str | None, matter: str, conversation: str | None
+) -> Ticket | None:
     if subscription is not None:
-        whose = Ticket.subscription_id == subscription
-    elif conversation is not None:
-        whose = Ticket.subscription_id.is_(None) & (Ticket.conversation == conversation)
-    elif party is not None:
-        whose = Ticket.subscription_id.is_(None) & Ticket.conversation.is_(None) & (Ticket.party_id == party)
-    else:
-        raise ValueError("expected a subscription, a conversation or a party to open a ticket for, got none of them")
-    return whose & (Ticket.matter == matter) & (Ticket.state == "open")
+        return session.scalar(OF_SUBSCRIPTION, {"wanted": subscription, "matter": matter})
+    if conversation is not None:
+        return session.scalar(OF_CONVERSATION, {"wanted": conversation, "matter": matter})
+    if party is not None:
+        return session.scalar(OF_PARTY, {"wanted": party, "matter": matter})
+    raise ValueError("expected a subscription, a conversation or a party to open a ticket for, got none of them")
 
 
 def _next_number(session: Session) -> str:
     """The counter's row stays locked until the commit, so openings happen one after another on PostgreSQL too; a number taken by
     somebody who then finds the ticket open is skipped."""
-    count = session.scalar(
-        text(
-            "INSERT INTO ticket_counter (id, last) VALUES (1, :first)"
-            " ON CONFLICT (id) DO UPDATE SET last = ticket_counter.last + 1 RETURNING last"
-        ),
-        {"first": FIRST_COUNT},
-    )
+    count = session.connection().scalar(NEXT_NUMBER, {"first": FIRST_COUNT})
     return f"{count}{check_digit(str(count))}"
 
 
@@ -219,7 +231,7 @@ def _append(
 
 def _remember(session: Session, conversation: str | None, ticket: str) -> None:
     if conversation is not None:
-        session.execute(update(Conversation).where(Conversation.id == conversation).values(ticket_id=ticket))
+        session.connection().execute(REMEMBER, {"wanted": conversation, "ticket_id": ticket})
 
 
 def _row(ticket: Ticket) -> TicketRow:

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
-from sqlalchemy import ForeignKey, Index, Select, String, Text, UniqueConstraint, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ForeignKey,
+    Index,
+    Integer,
+    Select,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import ledger
@@ -68,6 +82,44 @@ class Interaction(Base):
     at: Mapped[dt.datetime]
 
 
+IS_CHANNEL = select(Channel.id).where(Channel.id == bindparam("id"))
+CALLS = cast(Table, Interaction.__table__)
+RECORD_CALL = update(CALLS).where(CALLS.c.conversation == bindparam("wanted")).returning(CALLS.c.id)
+
+
+# With the contact's value, the ticket's number and the party's name; each of them may be None.
+Found = Select[Interaction, str, str, str]
+
+# What every pop asks is made once: making it costs more than running it.
+PARTIES: BindParameter[Any] = bindparam("parties", expanding=True)
+MOST: BindParameter[int] = bindparam("most", type_=Integer)
+CALL = select(Interaction.id, Interaction.contact_point_id).where(Interaction.conversation == bindparam("conversation"))
+INTERACTIONS: Found = (
+    select(Interaction, ContactPoint.value, Ticket.number, Party.name)
+    .outerjoin(ContactPoint, ContactPoint.id == Interaction.contact_point_id)
+    .outerjoin(Ticket, Ticket.id == Interaction.ticket_id)
+    .outerjoin(Party, Party.id == Interaction.party_id)
+    .order_by(Interaction.at.desc(), Interaction.id.desc())
+)
+CONCERNING = INTERACTIONS.where(
+    Interaction.party_id.in_(PARTIES)
+    | (Interaction.party_id.is_(None) & Interaction.contact_point_id.in_(bindparam("points", expanding=True)))
+    | (Interaction.id == bindparam("call"))
+).limit(MOST)
+TICKETS = (
+    select(Ticket, Party.name)
+    .outerjoin(Party, Party.id == Ticket.party_id)
+    .where(
+        Ticket.party_id.in_(PARTIES)
+        | Ticket.subscription_id.in_(select(Subscription.id).where(Subscription.holder_id.in_(PARTIES)))
+        | (Ticket.conversation == bindparam("conversation"))
+    )
+    .order_by(Ticket.opened_at.desc(), Ticket.id.desc())
+    .limit(MOST)
+)
+NOTHING_MORE: Mapping[str, Any] = {}
+
+
 @dataclass(frozen=True)
 class ChannelRow:
     id: str
@@ -116,17 +168,12 @@ def entries(
 ) -> list[Entry]:
     """Newest first: what is known to concern these parties, and what came from these contact points (ids) without a confirmed party.
     `conversation` adds that call itself and what its number is known for without a party."""
-    call = session.scalar(select(Interaction).where(Interaction.conversation == conversation)) if conversation else None
-    points = [*contact_points, *([call.contact_point_id] if call and call.contact_point_id else [])]
-    concerned = or_(
-        Interaction.party_id.in_(parties),
-        Interaction.party_id.is_(None) & Interaction.contact_point_id.in_(points),
-        Interaction.id.in_([call.id] if call else []),
-    )
+    known = session.execute(CALL, {"conversation": conversation}).first() if conversation else None
+    points = [*contact_points, *([known.contact_point_id] if known and known.contact_point_id else [])]
     limit = min(limit, ENTRIES_MAX)
-    found = _entries(session, _interactions().where(concerned).limit(limit)) + _tickets(
-        session, parties, conversation, limit
-    )
+    whose = {"parties": list(parties), "most": limit}
+    found = _entries(session, CONCERNING, whose | {"points": points, "call": known.id if known else None})
+    found += _tickets(session, whose | {"conversation": conversation})
     return sorted(found, key=lambda entry: (entry.at, entry.id), reverse=True)[:limit]
 
 
@@ -134,7 +181,7 @@ def interactions(
     session: Session, *, party: str | None = None, channel: str | None = None, limit: int = 50
 ) -> list[Entry]:
     """Newest first, tickets not included; of this party and channel where they are given."""
-    query = _interactions().limit(min(limit, ENTRIES_MAX))
+    query = INTERACTIONS.limit(min(limit, ENTRIES_MAX))
     if party is not None:
         query = query.where(Interaction.party_id == party)
     if channel is not None:
@@ -145,7 +192,7 @@ def interactions(
 def begin_call(session: Session, conversation: Conversation, contact_point: str | None, now: dt.datetime) -> str:
     """The interaction of a call that has just come; `contact_point` is its number's id, None when there is none. Returns its id. No
     event of its own: the call's events tell of it."""
-    if session.get(Channel, PHONE) is None:
+    if session.connection().scalar(IS_CHANNEL, {"id": PHONE}) is None:
         seed_channels(session)  # the call goes on, whatever somebody forgot
     row = Interaction(
         id=ledger.uuid7(now), channel_id=PHONE, direction="in", conversation=conversation.id,
@@ -157,8 +204,8 @@ def begin_call(session: Session, conversation: Conversation, contact_point: str 
 
 def record_call(session: Session, conversation: Conversation, now: dt.datetime) -> str:
     """Bring the interaction of a call up to date; it is made when there is none yet. Returns its id."""
-    there = update(Interaction).where(Interaction.conversation == conversation.id).values(_stands(conversation))
-    known = session.scalar(there.returning(Interaction.id))
+    session.flush()  # the statement goes past the ORM
+    known = session.connection().scalar(RECORD_CALL, {"wanted": conversation.id, **_stands(conversation)})
     return known or begin_call(session, conversation, _phone(session, conversation.number), now)
 
 
@@ -214,50 +261,23 @@ def _phone(session: Session, number: str | None) -> str | None:
     return session.scalar(query) if number else None
 
 
-# With the contact's value, the ticket's number and the party's name; each of them may be None.
-Found = Select[Interaction, str, str, str]
-
-
-def _interactions() -> Found:
-    return (
-        select(Interaction, ContactPoint.value, Ticket.number, Party.name)
-        .outerjoin(ContactPoint, ContactPoint.id == Interaction.contact_point_id)
-        .outerjoin(Ticket, Ticket.id == Interaction.ticket_id)
-        .outerjoin(Party, Party.id == Interaction.party_id)
-        .order_by(Interaction.at.desc(), Interaction.id.desc())
-    )
-
-
-def _entries(session: Session, query: Found) -> list[Entry]:
+def _entries(session: Session, query: Found, wanted: Mapping[str, Any] = NOTHING_MORE) -> list[Entry]:
     return [
         Entry(
             id=row.id, kind="call" if row.conversation else "interaction", channel=row.channel_id, direction=row.direction,
             at=row.at.isoformat(), subject=row.subject, text=row.text, contact=value or "", author=row.author,
             ticket=number or "", party=row.party_id, party_name=name or "",
         )
-        for row, value, number, name in session.execute(query)
+        for row, value, number, name in session.execute(query, wanted)
     ]  # fmt: skip
 
 
-def _tickets(session: Session, parties: Sequence[str], conversation: str | None, limit: int) -> list[Entry]:
+def _tickets(session: Session, whose: Mapping[str, Any]) -> list[Entry]:
     """Tickets of these parties, of the subscriptions that they hold, and of this conversation."""
-    held = select(Subscription.id).where(Subscription.holder_id.in_(parties))
-    concerned = or_(
-        Ticket.party_id.in_(parties),
-        Ticket.subscription_id.in_(held),
-        (Ticket.conversation == conversation) if conversation else Ticket.id.is_(None),
-    )
-    query = (
-        select(Ticket, Party.name)
-        .outerjoin(Party, Party.id == Ticket.party_id)
-        .where(concerned)
-        .order_by(Ticket.opened_at.desc(), Ticket.id.desc())
-        .limit(limit)
-    )
     return [
         Entry(
             id=row.id, kind="ticket", channel=row.channel, direction="in", at=row.opened_at.isoformat(), subject=row.matter,
             text=row.text, contact="", author="", ticket=row.number, party=row.party_id, party_name=name or "",
         )
-        for row, name in session.execute(query)
+        for row, name in session.execute(TICKETS, whose)
     ]  # fmt: skip
