@@ -60,7 +60,8 @@ class BareSeat:
         address = f"ws://{self.host}/api/v1/stream"
         with contextlib.suppress(ConnectionClosed):
             async with connect(
-                address, additional_headers=headers, subprotocols=[Subprotocol(SUBPROTOCOL)], proxy=None, compression=None, max_size=FRAME_BYTES_MAX
+                address, additional_headers=headers, subprotocols=[Subprotocol(SUBPROTOCOL)], proxy=None, compression=None,
+                max_size=FRAME_BYTES_MAX,
             ) as socket:  # fmt: skip
                 await _send(socket, {"type": "hello", "v": VERSION, "epoch": None, "seq": None, "language": "tr"})
                 async for text in socket:

@@ -43,6 +43,14 @@ async def test_without_a_key_everything_is_written(any_db, now):
     assert await any_db.read(ledger.last_seq) == 2
 
 
+async def test_several_events_at_once_keep_their_order(any_db, now):
+    heard: list[Recorded] = []
+    any_db.on_commit = heard.extend
+    written = await any_db.work(ledger.append_all, [failed("c1", str(number)) for number in range(3)], now=now)
+    assert [each.event.error for each in written] == ["0", "1", "2"]
+    assert written == heard == await any_db.read(ledger.since, 0)
+
+
 async def test_what_subscribers_hear_is_what_the_ledger_reads_later(any_db, now):
     heard: list[Recorded] = []
     any_db.on_commit = heard.extend

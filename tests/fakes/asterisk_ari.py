@@ -14,7 +14,11 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-TRUNK = {"did": "+908501112233", "from": "+905321112233", "name": "%22%C5%9Eule%22%20%3Csip%3A%2B905321112233%40carrier%3E"}
+TRUNK = {
+    "did": "+908501112233",
+    "from": "+905321112233",
+    "name": "%22%C5%9Eule%22%20%3Csip%3A%2B905321112233%40carrier%3E",
+}
 
 
 @dataclass

@@ -34,7 +34,7 @@ class LiveDesk:
         self.hub = Hub(self.read, lambda: teller.now.timestamp())
         self.pages: dict[str, Page] = {}
         self.looks = 0
-        self.reads: list[frozenset[str] | None] = []
+        self.reads: list[Only] = []
         self.gate = asyncio.Event()  # reads that have seen the database wait for it before they return
         self.gate.set()
         self.seen = asyncio.Event()
