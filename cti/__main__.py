@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -175,8 +176,11 @@ def import_customers(file: Annotated[Path, typer.Argument(exists=True, dir_okay=
             report = await imports.import_customers(db, file, region=chosen.default_region, now=utc_now(), say=say)
         finally:
             await db.close()
-        typer.echo(str(report))
-        return 0
+        typer.echo(
+            f"{report.parties} parties, {report.subscriptions} subscriptions, {report.numbers} numbers, {report.links} links; "
+            f"{len(report.rejected)} rows rejected" + (f", see {file}.rejected.csv" if report.rejected else "")
+        )
+        return 1 if report.rejected else 0
 
     finish(load())
 
@@ -213,7 +217,10 @@ def user_token(
 def config_show() -> None:
     """Every setting with its value; secrets masked."""
     for key, value in settings().model_dump(mode="json").items():
-        typer.echo(f"SANTRAL_{key.upper()}={value if value is not None else ''}")
+        shown = (
+            re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", str(value)) if value is not None else ""
+        )  # of a database's address
+        typer.echo(f"SANTRAL_{key.upper()}={shown}")
 
 
 @number_app.command("parse")

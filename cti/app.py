@@ -34,7 +34,7 @@ from cti.health import router as health_routes
 from cti.line import ChannelGone, DeviceRinging, LineFailed
 from cti.metrics import Metrics
 from cti.records import contact_points, standing
-from cti.switchboard import Arrival, Switchboard, arrived, open_channels
+from cti.switchboard import UNHEARD, Arrival, Switchboard, arrived, open_channels
 from ivr import conversation
 from ivr import store as flows
 from ivr.voice import Voice
@@ -176,6 +176,9 @@ class House:
             )  # fmt: skip
             if not over:
                 raise LineFailed("the switch did not take the caller back")  # the door then lets go of the line
+        except Exception:
+            self.metrics.failed.inc()
+            raise
         finally:
             self._calls -= 1
 
@@ -194,7 +197,7 @@ class House:
     async def _end_lost(self, alive: frozenset[str], before: dt.datetime) -> None:
         for channel in await self.db.read(open_channels, before):
             if channel not in alive:
-                self.switchboard.take(ChannelGone(self.clock().timestamp(), channel, "gone while nobody listened"))
+                self.switchboard.take(ChannelGone(self.clock().timestamp(), channel, UNHEARD))
 
     async def _confirm(self, ringing: DeviceRinging) -> bool:
         """AMI text is only a trigger: the leg must exist at the switch and belong to that device."""

@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -33,7 +33,8 @@ Role = Literal["agent", "supervisor", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 TOUCH_S = 30  # `last_seen_at` is written this rarely; an idle session may so end this much too early
-FAILURES_MAX = 5  # wrong passwords for one user, and from one address, within
+FAILURES_MAX = 5  # wrong passwords for one user within FAILURES_WINDOW_S
+ADDRESS_FAILURES_MAX = 100  # and from one address: a whole call centre may stand behind one
 FAILURES_WINDOW_S = 300
 LIMITER_KEYS_MAX = 10_000
 
@@ -299,11 +300,12 @@ class Limiter:
     def __init__(self) -> None:
         self._attempts: dict[str, deque[dt.datetime]] = {}
 
-    def wait_s(self, keys: Iterable[str], now: dt.datetime) -> int:
+    def wait_s(self, user: str, address: str, now: dt.datetime) -> int:
         """0 and the attempt is counted; or in how many seconds the next one will be heard."""
         window = dt.timedelta(seconds=FAILURES_WINDOW_S)
-        queues = [self._attempts.setdefault(key, deque(maxlen=FAILURES_MAX)) for key in keys]
-        full = [queue[0] + window - now for queue in queues if len(queue) == FAILURES_MAX and queue[0] + window > now]
+        most = {user: FAILURES_MAX, address: ADDRESS_FAILURES_MAX}
+        queues = [self._attempts.setdefault(key, deque(maxlen=number)) for key, number in most.items()]
+        full = [queue[0] + window - now for queue in queues if len(queue) == queue.maxlen and queue[0] + window > now]
         if full:
             return int(max(full).total_seconds()) + 1
         for queue in queues:
@@ -332,7 +334,7 @@ async def sign_in(wired: House, limiter: Limiter, asked: SignIn, address: str) -
     """The user and the value of the new cookie; Problem 401 or 429. An unknown name takes as long as a wrong password."""
     now = wired.clock()
     keys = {"user": f"user {asked.user}", "address": f"address {address}"}
-    wait_s = limiter.wait_s(keys.values(), now)
+    wait_s = limiter.wait_s(**keys, now=now)
     if wait_s:
         raise Problem("too-many", headers={"retry-after": str(wait_s)})
     found = await wired.db.read(_named, asked.user)

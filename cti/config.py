@@ -29,24 +29,26 @@ class Settings(BaseSettings):
     )
 
     http_host: str = Field("127.0.0.1", description="Address the web server binds to.")
-    http_port: int = Field(8080, description="Port of pages, API and the browsers' socket.")
+    http_port: int = Field(8080, ge=1, le=65535, description="Port of pages, API and the browsers' socket.")
     allowed_origins: str = Field(
         "", description="Further web origins (comma separated) that may use forms and the socket."
     )
     default_region: str = Field(
         "TR", pattern=r"^[A-Z]{2}$", description="Region whose national numbers need no country code."
     )
-    language: str = Field("tr", description="Language of calls and pages until somebody chooses another: tr or en.")
+    language: str = Field(
+        "tr", pattern="^(tr|en)$", description="Language of calls and pages until somebody chooses another: tr or en."
+    )
     time_zone: str = Field("Europe/Istanbul", description="IANA zone in which times are spoken and shown.")
 
     sip_host: str = Field("127.0.0.1", description="Address at which Asterisk takes SIP and media.")
-    sip_port: int = Field(5060, description="UDP port of SIP: trunk and phones.")
-    rtp_start: int = Field(10000, description="First UDP port for media.")
-    rtp_end: int = Field(10999, description="Last UDP port for media.")
-    ari_port: int = Field(8088, description="Asterisk's HTTP port on loopback: ARI and browser phones.")
-    ami_port: int = Field(5038, description="Asterisk's manager port on loopback.")
+    sip_port: int = Field(5060, ge=1, le=65535, description="UDP port of SIP: trunk and phones.")
+    rtp_start: int = Field(10000, ge=1024, le=65535, description="First UDP port for media.")
+    rtp_end: int = Field(10999, ge=1024, le=65535, description="Last UDP port for media.")
+    ari_port: int = Field(8088, ge=1, le=65535, description="Asterisk's HTTP port on loopback: ARI and browser phones.")
+    ami_port: int = Field(5038, ge=1, le=65535, description="Asterisk's manager port on loopback.")
     agi_host: str = Field("127.0.0.1", description="Address at which our FastAGI server listens.")
-    agi_port: int = Field(4573, description="Port of our FastAGI server (agi://…/identify).")
+    agi_port: int = Field(4573, ge=1, le=65535, description="Port of our FastAGI server (agi://…/identify).")
     trunk_match: str = Field(
         "127.0.0.2", description="The carrier's source address; only calls from there are inbound calls."
     )
@@ -83,7 +85,7 @@ class Settings(BaseSettings):
         1800, ge=60, description="A signed-in browser that does nothing for this long is signed out."
     )
     session_max_s: int = Field(43200, ge=300, description="A sign-in ends after this, whatever happens.")
-    log_format: str = Field("console", description="console or json.")
+    log_format: str = Field("console", pattern="^(console|json)$", description="console or json.")
 
     demo: bool = Field(True, description="make run: load the demo company into an empty database and start its phones.")
     demo_password: SecretStr = Field(
@@ -91,10 +93,12 @@ class Settings(BaseSettings):
     )
     demo_calls: int = Field(0, ge=0, description="Demo calls an hour that are placed by themselves.")
     demo_carrier_host: str = Field("127.0.0.2", description="Address from which demo calls come (the carrier).")
-    demo_carrier_port: int = Field(5070, description="UDP port of the demo carrier.")
+    demo_carrier_port: int = Field(5070, ge=1, le=65535, description="UDP port of the demo carrier.")
     demo_phones_host: str = Field("127.0.0.3", description="Address of the agents' demo phones.")
-    demo_phones_port: int = Field(5080, description="UDP port of the agents' demo phones.")
-    demo_media_port: int = Field(16000, description="First UDP media port of the demo carrier and phones.")
+    demo_phones_port: int = Field(5080, ge=1, le=65535, description="UDP port of the agents' demo phones.")
+    demo_media_port: int = Field(
+        16000, ge=1, le=65535, description="First UDP media port of the demo carrier and phones."
+    )
     demo_answer_s: float = Field(3.0, description="The demo phones ring this long before they answer; negative: never.")
     demo_talk_s: float = Field(60.0, description="The demo phones talk this long before they hang up.")
     tools_dir: Path | None = Field(

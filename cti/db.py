@@ -13,7 +13,7 @@ import contextlib
 import datetime as dt
 import queue
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -245,11 +245,7 @@ class _Postgres:
                         self._owner.on_commit(news)
                 return result
 
-        self._working += 1
-        try:
-            return await _in_time(transaction())
-        finally:
-            self._working -= 1
+        return await _in_time(self._apart(transaction()))
 
     async def read(self, run: Callable[[Session], T]) -> T:
         async def reading() -> T:
@@ -257,7 +253,20 @@ class _Postgres:
                 await connection.execution_options(isolation_level="REPEATABLE READ")  # one moment for all its queries
                 return await connection.run_sync(lambda sync: _in_session(sync, run))
 
-        return await _in_time(reading())
+        return await _in_time(self._apart(reading()))
+
+    async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
+        """Whoever gives up waiting goes at once; the work ends by itself. Cancelled with him, psycopg would hold him for five
+        seconds while it asks a server that hangs to stop."""
+        self._working += 1
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._working -= 1
+        if not task.cancelled():
+            task.exception()  # whoever waited has it, or has gone
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any
 import typer
 import uvicorn
 from pydantic import SecretStr
+from sqlalchemy.exc import IntegrityError
 
 from cti import auth
 from cti.app import House, utc_now, web_app
 from cti.asterisk import debs, pbx
-from cti.asterisk.plan import Pbx, PbxError, Phone, Queue
+from cti.asterisk.plan import NAME, Pbx, PbxError, Phone, Queue
 from cti.config import Settings
 from cti.db import Database
 from cti.demo import company, stage
@@ -35,6 +37,7 @@ SWITCH_S = 0.0005
 ALIVE_CHECK_S = 0.5
 QUEUES = ("technical", "customer_care")
 DEFAULT_QUEUE = "customer_care"
+PASSWORD_MIN = 8
 
 
 class NotReady(Exception):
@@ -86,13 +89,22 @@ async def migrate(settings: Settings) -> None:
 
 
 async def add_user(settings: Settings, *, name: str, role: auth.Role, agent: str, password: str) -> None:
-    """Somebody who may sign in from now on. Raises ValueError for a role that there is not, or a short password."""
+    """Somebody who may sign in from now on. Raises NotReady saying what was expected of password, agent or name."""
+    if len(password) < PASSWORD_MIN:
+        raise NotReady(f"expected a password of at least {PASSWORD_MIN} characters, got {len(password)}")
+    if agent and not NAME.fullmatch(agent):
+        raise NotReady(f"expected an agent's name of letters, digits, _ and -, got {agent!r}")
+    await migrate(settings)
     hashed = await asyncio.to_thread(auth.hash_password, password)
     db = Database(settings.database)
     try:
+        if agent in await db.read(auth.agents):
+            raise NotReady(f"expected an agent's name that nobody has, got {agent!r}")
         await db.work(
             auth.add_user, name=name, display_name=name, role=role, password_hash=hashed, agent=agent, now=utc_now()
         )
+    except IntegrityError:
+        raise NotReady(f"expected a name that nobody has, got {name!r}") from None
     finally:
         await db.close()
 
@@ -188,6 +200,10 @@ async def exchange(switch: Pbx, say: Say) -> AsyncIterator[None]:
         nonlocal running
         while True:
             await asyncio.sleep(ALIVE_CHECK_S)
+            if running.ended_as_asked:
+                say("Asterisk was stopped")
+                signal.raise_signal(signal.SIGTERM)
+                return
             if not running.alive:
                 say("Asterisk died: starting it again")
                 with contextlib.suppress(PbxError):  # tried again at the next check
@@ -213,7 +229,8 @@ async def serving(house: House) -> AsyncIterator[None]:
             timeout_graceful_shutdown=STOP_WAIT_S,
         )
     )  # fmt: skip
-    task = asyncio.create_task(server._serve(), name="http")  # `serve` would take the signals, which are ours
+    door = _door(settings.http_host, settings.http_port)
+    task = asyncio.create_task(server._serve([door]), name="http")  # `serve` would take the signals, which are ours
     try:
         await _ready(house, server, task)
         _make_quick()
@@ -229,6 +246,14 @@ def _make_quick() -> None:
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)
+
+
+def _door(host: str, port: int) -> socket.socket:
+    """The web server's socket; uvicorn would end the process without a word that helps when the port is taken."""
+    try:
+        return socket.create_server((host, port), reuse_port=False)
+    except OSError as error:
+        raise NotReady(f"expected {host}:{port} to be free (SANTRAL_HTTP_PORT): {error.strerror}") from None
 
 
 async def _ready(house: House, server: uvicorn.Server, task: asyncio.Task[None]) -> None:

@@ -51,6 +51,7 @@ from cti.records.conversations import Conversation, Offer
 
 log = structlog.get_logger(__name__)
 
+UNHEARD = "gone while nobody listened"  # the cause of an end that was only found out afterwards
 FACTS_WAITING_MAX = 10_000  # more than this and the switch is read anew instead (see Switchboard.take)
 FACTS_AT_ONCE_MAX = 200
 
@@ -263,6 +264,11 @@ def _open_offers(session: Session, conversation: str) -> list[Offer]:
     return list(session.scalars(OPEN_OFFERS, {"conversation": conversation}))
 
 
+def _open_talks(session: Session, conversation: str) -> list[Offer]:
+    answered = select(Offer).where(Offer.conversation_id == conversation, Offer.state == "answered")
+    return list(session.scalars(answered.where(Offer.ended_at.is_(None))))
+
+
 def _withdraw_all(session: Session, conversation: str, now: dt.datetime) -> None:
     for offer in _open_offers(session, conversation):
         withdraw(session, offer, "caller_left", now)
@@ -281,7 +287,9 @@ def _cleared(session: Session, offer: Offer, talked_s: float | None, by: str, no
 
 def _ended(session: Session, row: Conversation, cause: str, now: dt.datetime) -> None:
     _withdraw_all(session, row.id, now)
-    reason = calls.end_reason(calls.State(row.state), served=row.ticket_id is not None)
+    for talk in _open_talks(session, row.id):  # the agent's leg may end unheard: by a crash, or while nobody listened
+        _cleared(session, talk, None, "unknown", now)
+    reason = "lost" if cause == UNHEARD else calls.end_reason(calls.State(row.state), served=row.ticket_id is not None)
     row.ended_at, row.end_reason = now, reason
     _happened(session, row, CallEnded(conversation=row.id, reason=reason, cause=cause), now, f"ended:{row.id}")
     timeline.record_call(session, row, now)

@@ -196,6 +196,11 @@ class Running:
         """False when Asterisk has ended, by us or by itself."""
         return not self._ended.is_set()
 
+    @property
+    def ended_as_asked(self) -> bool:
+        """True when Asterisk ended because somebody told it to on its console, rather than by dying."""
+        return not self.alive and self._process.returncode == 0
+
     def stop(self) -> None:
         """End Asterisk: politely, and after STOP_MAX_S by force. Calls are hung up. Twice is fine."""
         for sign in (signal.SIGTERM, signal.SIGKILL):

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from cti.auth import User, require
 from cti.channels import intake
@@ -17,8 +17,17 @@ from cti.web import Asked, Problem, TheHouse, log_read, refusals
 
 router = APIRouter(prefix="/api/v1", tags=["channels"])
 
+EARLIEST_YEAR, LATEST_YEAR = 1990, 2100  # beyond, somebody's clock or field is wrong
+
 Anybody = Annotated[User, Depends(require())]
 Admin = Annotated[User, Depends(require("admin"))]
+
+
+def _plausible(at: dt.datetime) -> dt.datetime:
+    """A time that a message can have."""
+    if not EARLIEST_YEAR <= at.year <= LATEST_YEAR:
+        raise ValueError(f"expected a time between {EARLIEST_YEAR} and {LATEST_YEAR}")
+    return at
 
 
 class ContactAsked(Asked):
@@ -32,7 +41,7 @@ class InteractionAsked(Asked):
     channel: str = Field(min_length=1, max_length=32)
     direction: Literal["in", "out"] = "in"
     contact_point: ContactAsked | None = None
-    at: AwareDatetime | None = None
+    at: Annotated[AwareDatetime, AfterValidator(_plausible)] | None = None
     text: str = Field("", max_length=intake.TEXT_MAX)
     subject: str = Field("", max_length=intake.SUBJECT_MAX)
     external_id: str = Field("", max_length=200)

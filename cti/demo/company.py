@@ -109,6 +109,15 @@ def load(session: Session, *, now: dt.datetime, password_hash: str) -> bool:
     return True
 
 
+def set_password(session: Session, password_hash: str) -> bool:
+    """Every demo user's password from now on. False: the demo users are not in this database."""
+    names = [*(agent.user for agent in AGENTS), *(user for user, _, _ in OTHERS)]
+    rows = list(session.scalars(select(auth.UserRow).where(auth.UserRow.name.in_(names))))
+    for row in rows:
+        row.password_hash = password_hash
+    return len(rows) == len(names)
+
+
 def _add_users(session: Session, password_hash: str, now: dt.datetime) -> None:
     there = set(session.scalars(select(auth.UserRow.name)))
     for agent in AGENTS:

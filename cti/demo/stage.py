@@ -16,7 +16,7 @@ from cti.asterisk.plan import Pbx
 from cti.config import Settings
 from cti.db import Database
 from cti.demo import carrier, company, phones
-from cti.demo.sipp import Address
+from cti.demo.sipp import Address, free_port
 
 Say = Callable[[str], None]
 
@@ -27,8 +27,9 @@ class NotAnswered(Exception):
     """Nobody took the demo call; the text says what came instead."""
 
 
-async def load(settings: Settings, say: Say) -> str:
-    """Load the demo company into an empty database; returns the demo users' password."""
+async def load(settings: Settings, say: Say) -> str | None:
+    """Load the demo company into an empty database, or give its users the password of today; returns it. None: this database
+    is somebody else's."""
     given = settings.demo_password.get_secret_value()
     kept = settings.data_dir / "demo_password"
     password = given or (kept.read_text(encoding="utf-8").strip() if kept.exists() else secrets.token_urlsafe(9))
@@ -40,6 +41,8 @@ async def load(settings: Settings, say: Say) -> str:
     try:
         if await db.work(company.load, now=utc_now(), password_hash=hashed):
             say("the demo company is loaded")
+        elif not await db.work(company.set_password, hashed):
+            return None
     finally:
         await db.close()
     return password
@@ -73,13 +76,15 @@ async def calls_by_themselves(settings: Settings) -> AsyncIterator[None]:
         yield
         return
 
+    async def one(number: str) -> None:
+        with contextlib.suppress(NotAnswered, OSError):  # a call that fails is no reason to end
+            await place(settings, DemoCall(number, carrier.DID, "", ("1", "1"), DEMO_HOLD_S), lambda text: None)
+
     async def keep_calling() -> None:
-        for each in itertools.cycle(company.demo_callers()):
-            await asyncio.sleep(3600 / settings.demo_calls)
-            with contextlib.suppress(NotAnswered, OSError):  # a call that fails is no reason to end
-                await place(
-                    settings, DemoCall(each.number, carrier.DID, "", ("1", "1"), DEMO_HOLD_S), lambda text: None
-                )
+        async with asyncio.TaskGroup() as under_way:
+            for each in itertools.cycle(company.demo_callers()):
+                await asyncio.sleep(3600 / settings.demo_calls)
+                under_way.create_task(one(each.number))
 
     calling = asyncio.create_task(keep_calling(), name="demo-calls")
     try:
@@ -108,6 +113,8 @@ async def place(settings: Settings, wanted: DemoCall, say: Say) -> None:
         target=Address(settings.sip_host, settings.sip_port),
         out_dir=settings.data_dir.resolve() / "demo",
         host=settings.demo_carrier_host,
+        port=free_port(settings.demo_carrier_host, settings.demo_carrier_port),
+        media_port=free_port(settings.demo_carrier_host, settings.demo_media_port),
     )
     who = carrier.Caller(wanted.caller, name=wanted.name, withheld=not wanted.caller)
     result = await carrier.call(from_there, who, to=wanted.to, keys=wanted.keys, hold_s=wanted.hold_s)

@@ -113,12 +113,12 @@ async def test_an_agent_s_leg_that_vanishes_while_he_talks_counts_the_talk_by_ou
     assert (cleared.type, cleared.talked_s, cleared.by) == ("call.cleared", 42.0, "unknown")
 
 
-async def test_the_end_of_the_talk_may_be_heard_after_the_end_of_the_call(db, now):
+async def test_a_call_that_ends_takes_its_talk_along_and_a_later_word_of_it_changes_nothing(db, now):
     teller = await story.begin(db, now)
     await teller.tell(
         [ARRIVES, QUEUES, RINGS, ANSWERS, {"fact": "ChannelGone"}, {"fact": "TalkEnded", "agent": "zeynep"}]
     )
-    assert (await types(db))[-2:] == ["call.ended", "call.cleared"]
+    assert (await types(db))[-2:] == ["call.cleared", "call.ended"]
     assert (await db.read(switchboard.of_channel, "c1")).end_reason == "answered"
 
 
@@ -273,3 +273,14 @@ async def test_facts_that_a_dead_database_did_not_keep_have_the_switch_read_anew
     await board.board._write([story.fact("QueueLeft", now, {})])
     db.work = works
     assert board.board.overflowed.is_set()
+
+
+async def test_a_talk_that_nobody_heard_the_end_of_is_over_and_the_call_is_lost(any_db, now):
+    teller = await story.begin(any_db, now)
+    await teller.tell([ARRIVES, QUEUES, RINGS, ANSWERS])
+    await teller.tell([{"fact": "ChannelGone", "cause": switchboard.UNHEARD}])
+    assert (await types(any_db))[-2:] == ["call.cleared", "call.ended"]
+    row = await any_db.read(switchboard.of_channel, "c1")
+    assert row.end_reason == "lost"
+    (offer,) = await any_db.read(lambda session: list(session.scalars(select(Offer))))
+    assert offer.ended_at is not None
