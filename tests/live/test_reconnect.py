@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 from playwright.async_api import Browser
-from playwright.async_api import TimeoutError as Late
 
 from cti.demo.phones import Behaviour
 from cti.events import NoteWritten, TicketAppended, TicketOpened
 from screenpop import board
 from screenpop.hub import Owner
-from tests.live.desk import Desk, Json, at_desk
+from tests.live.desk import Desk, Json, at_desk, true_on
 from tests.live.site import ANSWERS, STORY, Site
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -37,9 +36,9 @@ async def same(site: Site, browser: Browser, desk: Desk, point: str) -> None:
             wanted = await the_seat(site)
             try:
                 for page in (fresh.page, desk.page):
-                    await page.wait_for_function(SAME, arg=wanted, timeout=2000)
+                    await true_on(page, SAME, wanted, 2.0)
                 return
-            except Late:
+            except TimeoutError:
                 continue
         wanted = await the_seat(site)
         assert await fresh.seat() == wanted, f"{point}: a fresh page and the records"
