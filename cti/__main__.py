@@ -62,6 +62,7 @@ def finish(work: Coroutine[Any, Any, int | None]) -> None:
         PbxError,
         debs.DebsError,
         run.NotReady,
+        stage.NotAnswered,
         phones.NotRegistered,
         imports.BadFile,
         SQLAlchemyError,
