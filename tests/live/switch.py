@@ -45,7 +45,7 @@ def tools() -> Path:
     try:
         debs.find("asterisk", folder), debs.find("sipp", folder)
     except debs.DebsError as missing:
-        pytest.skip(f"no Asterisk and SIPp to test with: {missing}")
+        pytest.fail(f"no Asterisk and SIPp to test with: {missing}")
     return folder
 
 

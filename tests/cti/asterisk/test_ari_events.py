@@ -74,7 +74,7 @@ def rest_api() -> Path:
     tools = Path(os.environ.get("SANTRAL_TOOLS_DIR") or Path(__file__).parents[3] / "var" / "tools")
     folder = tools / "usr" / "share" / "asterisk" / "rest-api"
     if not folder.exists():
-        pytest.skip("no Asterisk's own description of ARI here")
+        pytest.fail("no Asterisk's own description of ARI here")
     return folder
 
 
