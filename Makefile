@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean venv packages dev-packages node-packages islands
+.PHONY: help run cluster test lint bench chaos clean venv packages dev-packages node-packages islands
 
 # So that tsc, npm and the page's tools find each other. A Node of our own (below) is found here too.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -37,14 +37,19 @@ endef
 help:
 	cat <<-'TEXT'
 		make run     start Santral with a private Asterisk, and open the demonstration
+		make cluster the same as a cluster on this machine: two nodes, PostgreSQL, Valkey, a load balancer
 		make test    run every test              make test ARGS="tests/cti -k numbers"
 		make lint    style, types, who imports whom, unused and vulnerable packages
 		make bench   measure, one line per figure
+		make chaos   break one part after another under calls, and look for what that broke (twelve minutes; ARGS=--quick: two)
 		make clean   remove all that make has put into this checkout, its var/ included
 	TEXT
 
 run: packages islands
 	exec .venv/bin/santral run $(ARGS)
+
+cluster: packages islands
+	exec .venv/bin/santral cluster $(ARGS)
 
 test: dev-packages islands
 	.venv/bin/santral tools get --with-tests
@@ -53,6 +58,10 @@ test: dev-packages islands
 bench: dev-packages islands
 	.venv/bin/santral tools get --with-tests
 	exec $(PYTHON) -m benchmarks $(ARGS)
+
+chaos: dev-packages islands
+	.venv/bin/santral tools get --with-tests
+	exec $(PYTHON) -m benchmarks chaos $(ARGS)
 
 lint: dev-packages node-packages
 	$(TOOLS)

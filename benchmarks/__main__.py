@@ -1,4 +1,5 @@
-"""`make bench`, or `python -m benchmarks [ivr_cost] [pop_delay] [memory]`: all of them on one Asterisk, in this order."""
+"""`make bench`, or `python -m benchmarks [ivr_cost] [pop_delay] [memory] [broadcast]`: all of them in this order; the first three on one
+Asterisk, `broadcast` without any. `python -m benchmarks chaos …` is the fault bench (`make chaos`), with options of its own."""
 
 from __future__ import annotations
 
@@ -9,17 +10,21 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import ivr_cost, memory, pop_delay
+import uvloop
+
+from benchmarks import broadcast, ivr_cost, memory, pop_delay
+from benchmarks.chaos import run as chaos
 from benchmarks.report import keep
 from benchmarks.stand import standing
 from cti.config import Settings
 
 SUBJECTS = {"ivr_cost": ivr_cost, "pop_delay": pop_delay, "memory": memory}
+ALONE = ("broadcast",)  # needs no Asterisk
 ALL_MAX_S = 12 * 60.0
 
 
-async def measure(names: list[str]) -> None:
-    settings = Settings()  # only for the tools' folder, and where results are kept
+async def measure(names: list[str], settings: Settings) -> None:
+    """`settings`: only for the tools' folder, and where results are kept."""
     with tempfile.TemporaryDirectory(prefix="santral-bench-") as folder:
         async with asyncio.timeout(ALL_MAX_S), standing(Path(folder), settings.tools) as stand:
             for name in names:
@@ -29,12 +34,26 @@ async def measure(names: list[str]) -> None:
                 print(f"  {name} took {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
+async def measure_broadcast(settings: Settings) -> None:
+    async with asyncio.timeout(ALL_MAX_S):
+        keep(await broadcast.measure(settings), settings.data_dir / "bench.jsonl", dt.datetime.now(dt.UTC))
+
+
 def main() -> int:
-    names = sys.argv[1:] or list(SUBJECTS)
-    if unknown := set(names) - set(SUBJECTS):
-        print(f"expected subjects out of {', '.join(SUBJECTS)}, got {', '.join(sorted(unknown))}", file=sys.stderr)
+    if sys.argv[1:2] == ["chaos"]:
+        return chaos.main(sys.argv[2:])
+    known = (*SUBJECTS, *ALONE)
+    names = sys.argv[1:] or list(known)
+    if unknown := set(names) - set(known):
+        print(
+            f"expected chaos or subjects out of {', '.join(known)}, got {', '.join(sorted(unknown))}", file=sys.stderr
+        )
         return 2
-    asyncio.run(measure(names))
+    settings = Settings()
+    if on_stand := [name for name in names if name in SUBJECTS]:
+        asyncio.run(measure(on_stand, settings))
+    if "broadcast" in names:
+        uvloop.run(measure_broadcast(settings))
     return 0
 
 

@@ -19,6 +19,8 @@ from cti import auth, logs, numbers, run
 from cti.app import utc_now
 from cti.asterisk import debs, pbx
 from cti.asterisk.plan import PbxError
+from cti.cluster.engines import NotStarted
+from cti.cluster.show import show
 from cti.config import Settings
 from cti.db import Database
 from cti.demo import phones, stage
@@ -60,6 +62,7 @@ def finish(work: Coroutine[Any, Any, int | None]) -> None:
         code = uvloop.run(work) or 0
     except (
         PbxError,
+        NotStarted,
         debs.DebsError,
         run.NotReady,
         stage.NotAnswered,
@@ -89,6 +92,14 @@ def serve() -> None:
     chosen = settings()
     logs.set_up(chosen.log_format)
     finish(run.serve(chosen, say))
+
+
+@app.command()
+def cluster(nodes: Annotated[int, typer.Option(min=1, max=9, help="How many bridges.")] = 2) -> None:
+    """The cluster on this machine: nodes behind a load balancer, PostgreSQL, Valkey, Asterisk, the demo company; Ctrl-C ends all of it."""
+    chosen = settings()
+    logs.set_up(chosen.log_format)
+    finish(show(chosen, say, nodes=nodes))
 
 
 @app.command()

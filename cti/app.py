@@ -9,33 +9,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from sqlalchemy.orm import Session
 from starlette.staticfiles import StaticFiles
 
+import screenpop.callbacks
 import screenpop.history
 import screenpop.pages
 import screenpop.routes
-from cti import auth, migrations, numbers, routes, web
+from cti import auth, ledger, migrations, numbers, routes, web
 from cti.asterisk.agi import Agi, identify_script
-from cti.asterisk.ami import Ami, AmiDown, AmiRefused
+from cti.asterisk.ami import Ami, AmiDown
 from cti.asterisk.ari import Ari
 from cti.asterisk.ari_line import AriLine
-from cti.asterisk.wire import Unsafe
+from cti.asterisk.controls import SwitchControls
+from cti.asterisk.dead_man import DeadMan
+from cti.attendance import Attendance
 from cti.bus import open_bus
 from cti.channels import routes as channel_routes
 from cti.config import Settings
-from cti.db import Database
+from cti.db import AWAY, Database
+from cti.degraded import Degraded
 from cti.events import CallCleared, Recorded
 from cti.health import router as health_routes
-from cti.line import ChannelGone, DeviceRinging, LineFailed
+from cti.journal import Journal
+from cti.lease import Lease
+from cti.line import ChannelGone, DeviceAnswered, DeviceRinging, DeviceStopped, Fact, LineFailed, TalkEnded
 from cti.metrics import Metrics
+from cti.reception import Means, Reception
+from cti.reconcile import Reconciler
 from cti.records import contact_points, standing
-from cti.switchboard import UNHEARD, Arrival, Switchboard, arrived, open_channels
-from ivr import conversation
+from cti.switchboard import Switchboard
 from ivr import store as flows
 from ivr.voice import Voice
 from recordings import routes as recording_routes
@@ -43,35 +51,22 @@ from recordings.retention import Policy
 from recordings.worker import Worker
 from screenpop import snapshot
 from screenpop.commands import PAUSE_FOR_WRAP_UP
-from screenpop.hub import Hub, Look, Only, Owner
+from screenpop.hub import Hub
 from screenpop.protocol import Agent
+from screenpop.seat import Look, Only, Owner
+from screenpop.unwritten import UnwrittenOffer
 
 log = structlog.get_logger(__name__)
 
-ARRIVAL_DEADLINE_S = 1.0  # the caller hears something by then, whatever the database does
 RESYNC_PAUSE_S = 1.0
-RESYNC_MARGIN = dt.timedelta(seconds=5)
+RESYNC_EVERY_S = 5.0
+MOVE_WITHIN_S = 2.0  # pages leave a node that ends over this time
+HANDED_OVER_S = 3.0  # for other nodes to take our calls; what is left then goes to the queue
+MAY_END = ("dead-man", "lease", "bus")
 
 
 def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
-
-
-class SwitchControls:
-    """What seats may ask of the switch, by AMI (queue membership) and ARI (legs)."""
-
-    def __init__(self, ami: Ami, ari: Ari) -> None:
-        self._ami = ami
-        self._ari = ari
-
-    async def pause(self, device: str, paused: bool, reason: str) -> None:
-        try:
-            await self._ami.queue_pause(device, paused, reason)
-        except (AmiDown, AmiRefused, Unsafe) as error:
-            raise LineFailed(str(error)) from error
-
-    async def hang_up(self, channel: str) -> None:
-        await self._ari.hang_up(channel)
 
 
 class House:
@@ -82,60 +77,120 @@ class House:
         self.clock = utc_now
         self.voice = voice
         self.metrics = Metrics()
-        self.bus = open_bus(settings.bus_url)
         self.db = Database(settings.database)
+        self.bus = open_bus(settings.bus_url, node=settings.node, since=self._since, newest=self._newest)
         self.db.on_commit = self.bus.publish
+        self.journal = Journal(settings.journal)
         host = settings.asterisk_host
-        self.ari = Ari(
-            host, settings.ari_port, "santral", ari_password, settings.application,
-            on_call=self._call, may_claim=self._may_claim, on_channel_gone=self._channel_gone,
-        )  # fmt: skip
         self.switchboard = Switchboard(self.db, clock=self.clock, region=settings.default_region, confirm=self._confirm)
         self.ami = Ami(
             host, settings.ami_port, "santral", ami_password,
-            on_fact=self.switchboard.take, on_resync=self._reconcile,
+            on_fact=self.switchboard.take, on_resync=self._resynced,
+        )  # fmt: skip
+        self.dead_man = DeadMan(self.ami, lambda: self.ari.driven, settings.dead_man_s)
+        self.ari = Ari(
+            host, settings.ari_port, "santral", ari_password, settings.application,
+            on_call=self._serve, may_claim=self._may_claim, on_channel_gone=self.switchboard.take,
+            on_replaced=self._replaced, before_release=self.dead_man.released, on_taken_away=self.dead_man.let_go,
         )  # fmt: skip
         self.agi = Agi(settings.agi_host, settings.agi_port, {"identify": identify_script(self._identify)})
         self.controls = SwitchControls(self.ami, self.ari)
-        self.hub = Hub(self._look, lambda: self.clock().timestamp())
+        self.hub = Hub(self._look, lambda: self.clock().timestamp(), settings.default_region)
         policy = Policy(keep_days=settings.recordings_keep_days or None)
         self.recorder = Worker(self.db, settings.recordings, self.clock, policy=policy)
+        self.degraded = Degraded(
+            self.db, self.journal, node=settings.node, region=settings.default_region, clock=self.clock,
+            on_change=self._database_changed,
+        )  # fmt: skip
+        self.reception = Reception(Means(
+            settings, self.db, voice, self.journal, self.metrics, self.clock, lambda: self.degraded.away, self.dead_man.renew,
+        ))  # fmt: skip
+        self.reconciler = Reconciler(
+            self.db, self.switchboard, clock=self.clock, switch_started_at=self.ari.switch_started_at,
+            prefix=f"{settings.switch}-" if settings.switch else "",
+        )  # fmt: skip
+        self.attendance = Attendance(
+            self.db, self.switchboard, node=settings.node, clock=self.clock, pause=self.controls.pause
+        )
+        self.lease = Lease(
+            self.db, settings.node, settings.switch or f"{host}:{settings.ari_port}", clock=self.clock,
+            on_seized=self._take_over, on_lead=self.switchboard.lead,
+        ) if settings.clustered else None  # fmt: skip
         self.draining = False
         self.died = asyncio.Event()  # a task that must never end has ended: this process is of no use any more
-        self._flow: flows.Published | None = None
-        self._calls = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._listen()
 
     def _listen(self) -> None:
         self.switchboard.changed = self.hub.member_changed
-        for subscriber in (self.metrics.hear, self.hub.hear, self.recorder.hear, self._wrap_up):
+        self.switchboard.unwritten = self._unwritten
+        self.hub.on_seat = self.attendance.heard
+        for subscriber in (self.hub.hear, self._wrap_up):
             self.bus.subscribe(subscriber)
-        self.metrics.gauge("santral_ari_connected", "1 while ARI is up.", lambda: float(self.ari.connected.is_set()))
-        self.metrics.gauge("santral_ami_connected", "1 while AMI is up.", lambda: float(self.ami.connected.is_set()))
-        self.metrics.gauge("santral_ws_clients", "Open sockets of pages.", lambda: float(self.hub.sockets))
+        for subscriber in (self.metrics.hear, self.recorder.hear):
+            self.bus.subscribe(
+                subscriber, local_only=True
+            )  # each event counts, and each file is worked on, on one node
+        for name, text, read in (
+            ("santral_ari_connected", "1 while ARI is up.", self.ari.connected.is_set),
+            ("santral_ami_connected", "1 while AMI is up.", self.ami.connected.is_set),
+            ("santral_bus_connected", "1 while other nodes' news comes at once.", self.bus.connected.is_set),
+            ("santral_database_away", "1 while the database does not answer.", lambda: self.degraded.away),
+            ("santral_leads", "1 on the node that speaks for its switch.", lambda: self.switchboard.leads),
+            ("santral_ws_clients", "Open sockets of pages.", lambda: self.hub.sockets),
+            ("santral_journal_waiting", "What callers told us and the database does not have yet.", self.journal.size),
+            ("santral_calls_driven", "Calls in the IVR on this node.", lambda: self.reception.calls),
+        ):
+            self.metrics.gauge(name, text, _as_float(read))
 
     async def open(self) -> None:
         """Bring the database to today's shape, publish the shipped flow, and start the node's tasks."""
         await self.prepare()
-        self._flow = await self.db.read(flows.published, "main")
+        await self.reception.open()
+        await self.attendance.settle(frozenset())  # a life of ours before this one may have left pages behind
+        await self.degraded.replay()
         await self.agi.start()
-        for name, task in {
-            "ari": self.ari.run(), "ami": self.ami.run(), "switchboard": self.switchboard.run(), "hub": self.hub.run(),
-            "recordings": self.recorder.run(), "wrap-up": self._end_long_wrap_ups(), "resync": self._resync(),
-        }.items():  # fmt: skip
-            self._start(name, task, vital=True)
+        works = {
+            "ari": self.ari.run(), "ami": self.ami.run(), "dead-man": self.dead_man.run(), "switchboard": self.switchboard.run(),
+            "hub": self.hub.run(), "recordings": self.recorder.run(), "wrap-up": self._end_long_wrap_ups(),
+            "resync": self._resync(), "bus": self.bus.run(), "degraded": self.degraded.run(), "attendance": self.attendance.run(),
+        }  # fmt: skip
+        if self.lease is not None:
+            self.switchboard.lead(False)  # until the lease says so
+            works["lease"] = self._hold_lease(self.lease)
+        for name, work in works.items():
+            self._start(name, work, vital=name not in MAY_END)
 
     async def prepare(self) -> None:
         """Migrations, and the rows without which nothing works: the flow, channels, reasons. Safe to repeat."""
-        await self.db.work(lambda session: migrations.upgrade(session.connection()))
-        await self.db.work(standing.load)
-        await self.db.work(flows.seed, self.clock())
+        await self.db.work(_prepare, self.clock())
+
+    async def drain(self) -> None:
+        """Before an orderly end: claim no more, send pages to other nodes, and leave no caller in silence."""
+        self.draining = True
+        self.hub.move_all(MOVE_WITHIN_S)
+        waits_s = self.settings.drain_s
+        if self.lease is not None and self.lease.peers:
+            waits_s = HANDED_OVER_S
+            with contextlib.suppress(*AWAY):
+                await self.lease.drain()
+        await self._until_no_calls(waits_s)
+        with contextlib.suppress(LineFailed, TimeoutError):
+            async with asyncio.timeout(HANDED_OVER_S):
+                await self.ari.let_all_go()
+
+    async def _until_no_calls(self, within_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self.reception.idle.wait()
 
     async def close(self) -> None:
         """Stop claiming, end the tasks, write what waits."""
         self.draining = True
         await self.agi.stop()
+        if self.lease is not None:
+            with contextlib.suppress(*AWAY):
+                await self.lease.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -157,47 +212,44 @@ class House:
         """Each door to the switch: is it open?"""
         return {"ari": self.ari.connected.is_set(), "ami": self.ami.connected.is_set()}
 
+    # --- other nodes ---
+
+    async def _since(self, seq: int, most: int) -> list[Recorded]:
+        return await self.db.read(ledger.since, seq, most)
+
+    async def _newest(self) -> int:
+        return await self.db.read(ledger.last_seq)
+
+    async def _hold_lease(self, lease: Lease) -> None:
+        await lease.run()  # ends when another process has our name
+        self._replaced()
+
+    def _replaced(self) -> None:
+        log.error("node.replaced", node=self.settings.node, hint="is a second node running under this name?")
+        self.died.set()
+
+    async def _take_over(self, node: str) -> None:
+        """Its calls are ours now, and its pages are gone."""
+        await self.attendance.lost_with(node)
+        try:
+            taken = await self.ari.take_over(f"santral-{node}")
+        except LineFailed as failed:
+            log.warning("node.not_taken_over", node=node, problem=str(failed), hint="its callers go to the queue")
+            return
+        log.warning("node.taken_over", node=node, calls=taken)
+
     # --- calls ---
 
     def _may_claim(self) -> bool:
-        return not self.draining and self._calls < self.settings.calls_max
+        """Without AMI nobody could renew the call's dead-man's switch; with a crowded switchboard it would be served late."""
+        room = self.reception.calls < self.settings.calls_max and not self.switchboard.crowded
+        return room and not self.draining and self.ami.connected.is_set()
 
-    async def _call(self, line: AriLine) -> None:
-        """One caller's life with us. Whatever breaks in here, the caller goes on to a person."""
-        self._calls += 1
-        try:
-            arrival = await self._arrival(line)
-            assert self._flow is not None
-            kept = await self.db.read(flows.running, arrival.conversation) if line.why == "takeover" else None
-            flow = await self.db.read(flows.version, "main", kept.version) if kept else self._flow
-            over = await conversation.run(
-                line, arrival, db=self.db, voice=self.voice, flow=flow, settings=self.settings, clock=self.clock,
-                resumed=kept.session if kept else None, kept=kept.first if kept else 0,
-            )  # fmt: skip
-            if not over:
-                raise LineFailed("the switch did not take the caller back")  # the door then lets go of the line
-        except Exception:
-            self.metrics.failed.inc()
-            raise
-        finally:
-            self._calls -= 1
+    async def _serve(self, line: AriLine) -> None:
+        await self.reception.serve(line)
 
-    async def _arrival(self, line: AriLine) -> Arrival:
-        async with asyncio.timeout(ARRIVAL_DEADLINE_S):
-            return await self.db.work(arrived, line.caller, region=self.settings.default_region, now=self.clock())
-
-    def _channel_gone(self, gone: ChannelGone) -> None:
-        self.switchboard.take(gone)
-
-    def _reconcile(self, alive: frozenset[str]) -> None:
-        """After a gap: conversations whose channel is no more ended while nobody listened. Those that came just now may be newer
-        than the list of channels; their end will be heard."""
-        self._start_once(self._end_lost(alive, self.clock() - RESYNC_MARGIN))
-
-    async def _end_lost(self, alive: frozenset[str], before: dt.datetime) -> None:
-        for channel in await self.db.read(open_channels, before):
-            if channel not in alive:
-                self.switchboard.take(ChannelGone(self.clock().timestamp(), channel, UNHEARD))
+    def _resynced(self, alive: frozenset[str]) -> None:
+        self._start_once(self.reconciler.compare(alive))
 
     async def _confirm(self, ringing: DeviceRinging) -> bool:
         """AMI text is only a trigger: the leg must exist at the switch and belong to that device."""
@@ -220,6 +272,39 @@ class House:
         }
 
     # --- seats ---
+
+    def _database_changed(self, away: bool) -> None:
+        self._tell_state()
+        if not away:
+            self.switchboard.overflowed.set()  # what happened meanwhile is compared with the switch
+            self._start_once(self.attendance.settle(self.hub.agents))
+
+    def _tell_state(self) -> None:
+        """Pages say aloud what they work without."""
+        away = {"database": self.degraded.away, "switch": not all(self.doors().values())}
+        self.hub.tell_state(frozenset(name for name, is_away in away.items() if is_away))
+
+    def _unwritten(self, fact: Fact) -> None:
+        """A fact that cannot be written now: at least the number is on the ringing agent's page."""
+        match fact:
+            case DeviceRinging():
+                self._start_once(self._offer_unwritten(fact))
+            case DeviceAnswered(device_channel=channel):
+                self.hub.unwritten_answered(channel, dt.datetime.fromtimestamp(fact.read_at_s, dt.UTC))
+            case (
+                DeviceStopped(device_channel=channel) | TalkEnded(device_channel=channel) | ChannelGone(channel=channel)
+            ):
+                self.hub.unwritten_gone(channel)
+            case _:
+                pass
+
+    async def _offer_unwritten(self, ringing: DeviceRinging) -> None:
+        if await self._confirm(ringing):
+            rang_at = dt.datetime.fromtimestamp(ringing.read_at_s, dt.UTC)
+            self.hub.offer_unwritten(ringing.agent, UnwrittenOffer(
+                device_channel=ringing.device_channel, channel=ringing.channel, agent=ringing.agent,
+                number_raw=ringing.number_raw, queue=ringing.queue, rang_at=rang_at,
+            ))  # fmt: skip
 
     async def _look(self, owner: Owner, before: Look | None, only: Only) -> Look:
         member = self.switchboard.members.get(owner.agent)
@@ -266,12 +351,28 @@ class House:
                     await self._pause(device, False, "")
 
     async def _resync(self) -> None:
-        """Facts were dropped because they came faster than they could be written: read the switch anew."""
+        """Read the switch anew: every few seconds, and soon after facts were dropped because they could not be written in time."""
         while True:
-            await self.switchboard.overflowed.wait()
-            await asyncio.sleep(RESYNC_PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RESYNC_EVERY_S):
+                    await self.switchboard.overflowed.wait()
+                    await asyncio.sleep(RESYNC_PAUSE_S)
             self.switchboard.overflowed.clear()
-            await self.ami.resync()
+            self._tell_state()
+            if self.switchboard.leads and self.ami.connected.is_set():
+                with contextlib.suppress(AmiDown):
+                    await self.ami.resync()
+
+
+def _prepare(session: Session, now: dt.datetime) -> None:
+    """One piece of work: nodes that start at once take turns (migrations.upgrade)."""
+    migrations.upgrade(session.connection())
+    standing.load(session)
+    flows.seed(session, now)
+
+
+def _as_float(read: Callable[[], float]) -> Callable[[], float]:
+    return lambda: float(read())
 
 
 def _ended(task: asyncio.Task[None]) -> None:
@@ -294,7 +395,7 @@ def web_app(house: House) -> FastAPI:
     web.install(app, house.settings)
     for router in (
         health_routes, auth.router, routes.router, channel_routes.router, recording_routes.router,
-        screenpop.routes.router, screenpop.pages.router, screenpop.history.router,
+        screenpop.routes.router, screenpop.pages.router, screenpop.history.router, screenpop.callbacks.router,
     ):  # fmt: skip
         app.include_router(router)
     app.mount("/static/screenpop", StaticFiles(packages=[("screenpop", "static")]), name="static-screenpop")

@@ -5,7 +5,6 @@ This is the only file that reads the environment. docs/settings.md lists every s
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -22,7 +21,8 @@ class Settings(BaseSettings):
         "", description="SQLAlchemy address; empty: SQLite in the data folder. PostgreSQL: postgresql+psycopg://…"
     )
     bus_url: str = Field(
-        "memory://", description="How nodes tell each other of news. Only memory:// (one node) so far."
+        "memory://",
+        description="How nodes tell each other of news: memory:// (one node) or redis://host:port (Valkey or Redis).",
     )
     node: str = Field(
         "1", pattern=r"^[A-Za-z0-9_]{1,32}$", description="This node's name; its ARI application is santral-<node>."
@@ -74,6 +74,17 @@ class Settings(BaseSettings):
     claim_timeout_ms: int = Field(
         400, ge=100, le=5000, description="How long the dialplan waits for a node to claim a call."
     )
+    dead_man_s: float = Field(
+        3.0, ge=0, le=60, description="A call in the IVR whose node is silent goes to the queue after this; 0: never."
+    )
+    switch: str = Field(
+        "",
+        pattern="^[A-Za-z0-9]{0,16}$",
+        description="Name of this node's Asterisk among several; its channels' ids begin with it. Empty: there is one.",
+    )
+    drain_s: float = Field(
+        10.0, ge=0, le=300, description="At SIGTERM without another node: how long calls in the IVR may still take."
+    )
     calls_max: int = Field(
         200, ge=1, description="Calls in the IVR on this node; more are not claimed and take the fallback."
     )
@@ -105,25 +116,34 @@ class Settings(BaseSettings):
         None, description="Where fetched programs are unpacked; empty: tools in the data folder."
     )
 
-    @cached_property
+    @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'santral.db'}"
 
-    @cached_property
+    @property
     def recordings(self) -> Path:
         return (self.recordings_dir or self.data_dir / "recordings").resolve()
 
-    @cached_property
+    @property
     def prompts(self) -> Path:
         return (self.data_dir / "prompts").resolve()
 
-    @cached_property
+    @property
     def tools(self) -> Path:
         return (self.tools_dir or self.data_dir / "tools").resolve()
 
-    @cached_property
+    @property
     def origins(self) -> frozenset[str]:
         return frozenset(each.strip().rstrip("/") for each in self.allowed_origins.split(",") if each.strip())
+
+    @property
+    def clustered(self) -> bool:
+        """Other nodes share our database."""
+        return self.bus_url != "memory://"
+
+    @property
+    def journal(self) -> Path:
+        return (self.data_dir / f"journal-{self.node}.jsonl").resolve()
 
     @property
     def application(self) -> str:

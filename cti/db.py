@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, text
 from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -31,8 +32,13 @@ WORKS_WAITING_MAX = 2000  # more than this and a caller of `work` gets Overloade
 GROUP_MAX = 64  # works that share one commit on SQLite
 READERS = 4  # threads (SQLite) or spare connections (PostgreSQL) for reads
 WORK_TIMEOUT_S = 10.0
+HOLD_LOOK_S = 2.0
+# A node that is stopped in the middle of a transaction must not hold its locks, the ledger's turn among them, for longer than this.
+POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=1500"
 
 NEWS = "news"  # session.info key: what `ledger.append` wrote in this piece of work
+LAST_WORDS = "last words"  # session.info key: functions of the session that are called when the piece of work is done, before it is durable
+AGAIN_MAX = 3  # runs of a piece of work whose last words found that another node was faster
 
 
 class Overloaded(RuntimeError):
@@ -41,6 +47,15 @@ class Overloaded(RuntimeError):
 
 class DatabaseTimeout(TimeoutError):
     """No answer in time; the work may still become durable."""
+
+
+class Beaten(RuntimeError):
+    """Somebody else wrote the same fact while this piece of work ran: it is undone and run again, and sees it then."""
+
+
+# What a database that is not there, does not answer, is full or is locked makes of a piece of work. Nothing was done, or it may still
+# become durable (DatabaseTimeout); trying again later is right for whoever can, and everything else goes on without it.
+AWAY = (DatabaseTimeout, TimeoutError, Overloaded, OperationalError, InterfaceError, OSError)
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):
@@ -106,6 +121,11 @@ class Database:
         """Run `fn(session, …)` on a connection that sees one moment; whatever it writes is thrown away."""
         return await self._inner.read(lambda session: fn(session, *args, **kwargs))
 
+    async def hold(self, lock: int) -> None:
+        """Hold an advisory lock of PostgreSQL (bigint) for as long as this is awaited, on a connection of its own: when this process
+        dies, the server knows at once. Returns when the connection is lost; on SQLite never."""
+        await self._inner.hold(lock)
+
     async def close(self) -> None:
         await self._inner.close()
 
@@ -138,6 +158,9 @@ class _Sqlite:
                 return run(session)
 
         return await _in_time(asyncio.get_running_loop().run_in_executor(self._readers, in_thread))
+
+    async def hold(self, lock: int) -> None:
+        await asyncio.Event().wait()  # there is one process, so nobody has to know
 
     async def close(self) -> None:
         await asyncio.to_thread(self._jobs.put, None)
@@ -187,11 +210,10 @@ class _Sqlite:
 
     def _run(self, session: Session, job: _Job, *, alone: bool) -> None:
         """In a savepoint; a job that has the transaction for itself needs none."""
-        session.info[NEWS] = job.news
+        session.info[NEWS], session.info[LAST_WORDS] = job.news, []
         try:
             with contextlib.nullcontext() if alone else session.begin_nested():
-                job.result = job.run(session)
-                session.flush()
+                job.result = _done(session, job.run)
         except Exception as error:  # noqa: BLE001  handed to whoever awaits this job; the others of the group go on
             job.error = error
         session.expunge_all()  # rows that this job returned are its own: the next one's failure must not expire them
@@ -217,25 +239,35 @@ class _Postgres:
     def __init__(self, owner: Database) -> None:
         self._owner = owner
         self._engine = create_async_engine(
-            owner.url, pool_size=READERS * 2, max_overflow=READERS, pool_pre_ping=True, hide_parameters=True
+            owner.url,
+            pool_size=READERS * 2,
+            max_overflow=READERS,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={"options": POSTGRES_OPTIONS},
         )
         self._order = asyncio.Lock()
         self._working = 0
 
     async def work(self, run: Callable[[Session], T]) -> T:
-        """A transaction of its own. News is told under a lock that begins before the sequence number is taken (`ledger.append`
-        serialises on its counter row), so the order of telling is the order of `seq`."""
-        news: list[Any] = []
+        """A transaction of its own. The ledger's numbers are taken in its last words, under a lock that holds until the commit, so
+        the order of telling is the order of `seq`."""
         if self._working >= WORKS_WAITING_MAX:
             raise Overloaded(f"{WORKS_WAITING_MAX} works wait for the database")
 
-        def in_session(session: Session) -> T:
-            session.info[NEWS] = news
-            result = run(session)
-            session.flush()
-            return result
+        async def until_written() -> T:
+            for _ in range(AGAIN_MAX - 1):
+                with contextlib.suppress(Beaten):
+                    return await transaction()
+            return await transaction()
 
         async def transaction() -> T:
+            news: list[Any] = []
+
+            def in_session(session: Session) -> T:
+                session.info[NEWS], session.info[LAST_WORDS] = news, []
+                return _done(session, run)
+
             async with self._engine.connect() as connection:
                 await connection.begin()  # ours: a session that began it itself would undo it when it closes
                 result = await connection.run_sync(lambda sync: _in_session(sync, in_session))
@@ -245,7 +277,7 @@ class _Postgres:
                         self._owner.on_commit(news)
                 return result
 
-        return await _in_time(self._apart(transaction()))
+        return await _in_time(self._apart(until_written()))
 
     async def read(self, run: Callable[[Session], T]) -> T:
         async def reading() -> T:
@@ -254,6 +286,17 @@ class _Postgres:
                 return await connection.run_sync(lambda sync: _in_session(sync, run))
 
         return await _in_time(self._apart(reading()))
+
+    async def hold(self, lock: int) -> None:
+        async with self._engine.connect() as connection:
+            held = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                await held.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": lock})
+                while True:
+                    await asyncio.sleep(HOLD_LOOK_S)
+                    await held.execute(text("SELECT 1"))
+            finally:
+                await held.invalidate()  # back in the pool it would go on holding the lock
 
     async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
         """Whoever gives up waiting goes at once; the work ends by itself. Cancelled with him, psycopg would hold him for five
@@ -270,6 +313,15 @@ class _Postgres:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def _done(session: Session, run: Callable[[Session], T]) -> T:
+    """The piece of work, and what it left to be said at its end."""
+    result = run(session)
+    session.flush()
+    for word in session.info[LAST_WORDS]:
+        word(session)
+    return result
 
 
 def _in_transaction(session: Session) -> bool:
@@ -322,6 +374,8 @@ def sync_session(url: str) -> Iterator[Session]:
     with Session(engine, expire_on_commit=False) as session:
         if engine.dialect.name == "sqlite":
             session.execute(text("BEGIN IMMEDIATE"))
+        session.info[LAST_WORDS] = []
         yield session
+        _done(session, lambda session: None)
         session.commit()
     engine.dispose()

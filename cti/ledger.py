@@ -1,8 +1,9 @@
 """The append-only ledger: rows and events commit together; subscribers hear after the commit, in order.
 
-`append` is called inside a piece of work (cti.db). `seq` is a single counter in commit order: SQLite has one writer; on PostgreSQL a
-transaction that appends holds an advisory lock from its first append to its commit, so no later number is visible before an earlier
-one. What was appended is published on the bus (cti.bus) after the commit, as the same `Recorded` values that `since` reads later.
+`append` is called inside a piece of work (cti.db) and written at its end. `seq` is a single counter in commit order: SQLite has one
+writer; on PostgreSQL a transaction takes an advisory lock before it writes its events and holds it to its commit, so no later number is
+visible before an earlier one. What was appended is published on the bus (cti.bus) after the commit, as the same `Recorded` values that
+`since` reads later.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, cast
 from sqlalchemy import JSON, BigInteger, Connection, Index, Integer, Row, String, Table, bindparam, insert, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cti.db import NEWS, Base
+from cti.db import LAST_WORDS, NEWS, Base, Beaten
 from cti.events import Event, Recorded, read
 
 APPEND_LOCK = 0x53414E54  # "SANT": the advisory lock that orders appends on PostgreSQL
@@ -50,22 +51,45 @@ def uuid7(now: dt.datetime) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def append(session: Session, event: Event, *, now: dt.datetime, key: str | None = None) -> Recorded | None:
-    """Write `event` into the current piece of work. None: an event with this `key` stands there already and nothing was written."""
-    connection = session.connection()
-    _take_turn(connection)
-    if key is not None and connection.scalar(OF_KEY, {"wanted": key}) is not None:
-        return None
-    return _write(session, connection, [event], now, key)[0]
+class _Written:
+    """What a piece of work appended: put into the ledger by its last words, so that the turn at the ledger is taken after every other
+    lock and held no longer than the commit lasts. Whoever has the turn waits for nobody."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Event, dt.datetime, str | None]] = []
+
+    def __call__(self, session: Session) -> None:
+        connection = session.connection()
+        _take_turn(connection)
+        for event, now, key in self.events:
+            if key is not None and _is_known(connection, key):
+                raise Beaten(f"{event.type} was written by another node meanwhile")
+            _write(session, connection, event, now, key)
 
 
-def append_all(session: Session, events: Sequence[Event], *, now: dt.datetime) -> list[Recorded]:
+def append(session: Session, event: Event, *, now: dt.datetime, key: str | None = None) -> bool:
+    """Write `event` with the current piece of work. False: an event with this `key` stands there already and nothing is written."""
+    written = _written(session)
+    if key is not None and (
+        any(key == known for _, _, known in written.events) or _is_known(session.connection(), key)
+    ):
+        return False
+    written.events.append((event, now, key))
+    return True
+
+
+def append_all(session: Session, events: Sequence[Event], *, now: dt.datetime) -> None:
     """Write `events` in their order."""
-    if not events:
-        return []
-    connection = session.connection()
-    _take_turn(connection)
-    return _write(session, connection, events, now, None)
+    _written(session).events.extend((event, now, None) for event in events)
+
+
+def _written(session: Session) -> _Written:
+    words: list[Any] = session.info[LAST_WORDS]
+    found = next((each for each in words if isinstance(each, _Written)), None)
+    if found is None:
+        found = _Written()
+        words.append(found)
+    return found
 
 
 # The busiest statements of the house: made once, and past the ORM, which would flush for each event.
@@ -81,20 +105,18 @@ def _take_turn(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": APPEND_LOCK})
 
 
-def _write(
-    session: Session, connection: Connection, events: Sequence[Event], now: dt.datetime, key: str | None
-) -> list[Recorded]:
-    recorded = []
-    for event in events:
-        row: dict[str, Any] = {
-            "id": uuid7(now), "at": now, "type": event.type, "conversation": getattr(event, "conversation", None),
-            "key": key, "body": event.plain(),
-        }  # fmt: skip
-        made = connection.execute(INSERT, row).inserted_primary_key
-        assert made is not None
-        recorded.append(Recorded(seq=made.seq, id=row["id"], at=now, event=event))
-    session.info.setdefault(NEWS, []).extend(recorded)
-    return recorded
+def _is_known(connection: Connection, key: str) -> bool:
+    return connection.scalar(OF_KEY, {"wanted": key}) is not None
+
+
+def _write(session: Session, connection: Connection, event: Event, now: dt.datetime, key: str | None) -> None:
+    row: dict[str, Any] = {
+        "id": uuid7(now), "at": now, "type": event.type, "conversation": getattr(event, "conversation", None),
+        "key": key, "body": event.plain(),
+    }  # fmt: skip
+    made = connection.execute(INSERT, row).inserted_primary_key
+    assert made is not None
+    session.info.setdefault(NEWS, []).append(Recorded(seq=made.seq, id=row["id"], at=now, event=event))
 
 
 def of_conversation(session: Session, conversation: str) -> list[Recorded]:

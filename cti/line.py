@@ -6,8 +6,8 @@ caller's leg. Every method may raise `HungUp`; none waits longer than the time i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -70,8 +70,17 @@ class ToQueue:
 class Line(Protocol):
     """One caller's leg, as its driver sees it."""
 
+    on_keyed: Callable[[str], None]  # hears `keyed` after each key; must not wait
+
     @property
     def caller(self) -> Caller: ...
+
+    @property
+    def keyed(self) -> str:
+        """Keys that were pressed and that no answer has consumed yet."""
+
+    def key_ahead(self, keys: str) -> None:
+        """As if the caller had pressed these now."""
 
     async def answer(self) -> None: ...
 
@@ -82,7 +91,8 @@ class Line(Protocol):
         """Play like `play`, then wait for keys as `ask` says. Keys pressed before the call to `ask` since the last one count."""
 
     async def record(self, name: str, max_s: float, silence_s: float) -> float:
-        """Record a message under `name`; returns its length in seconds."""
+        """Record a message under `name` after a tone; returns its length in seconds, also when the caller ended it by hanging up: then
+        the next thing asked of the line raises `HungUp`."""
 
     async def to_queue(self, to: ToQueue) -> None:
         """Give the caller to the queue; the line is no longer ours when this returns."""
@@ -95,9 +105,11 @@ class Line(Protocol):
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that the switch said. `read_at_s` is our clock (Unix seconds) when the door read it, not the switch's."""
+    """One thing that the switch said. `read_at_s` is our clock (Unix seconds) when the door read it; when that was late, because we
+    were stopped or overloaded, the switch's. `reconstructed`: nobody heard it, it was found by comparing afterwards."""
 
     read_at_s: float
+    reconstructed: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,7 @@ class DeviceRinging(Fact):
     device: str
     device_channel: str
     waited_s: float = 0.0
+    number_raw: str = ""  # the caller's, for who cannot look it up
 
 
 @dataclass(frozen=True)

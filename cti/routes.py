@@ -1,11 +1,14 @@
-"""The records by REST: who may be calling, parties, links, tickets, outages. Looking at personal data is written down."""
+"""The records by REST: who may be calling, parties, links, tickets, callbacks, outages. Looking at personal data is written down."""
 
 from __future__ import annotations
 
+import asyncio
+import pathlib
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.responses import FileResponse
 from pydantic import AwareDatetime, Field
 from sqlalchemy.orm import Session
 
@@ -15,7 +18,8 @@ from cti.events import Candidate
 from cti.identity import Identification, LinkFact
 from cti.identity_texts import reason_text
 from cti.numbers import Number
-from cti.records import cards, contact_points, outages, tickets
+from cti.records import callbacks, cards, contact_points, outages, tickets
+from cti.records.callbacks import CallbackRow
 from cti.records.cards import PartyCard
 from cti.records.outages import OutageRow
 from cti.records.parties import Party
@@ -225,6 +229,50 @@ async def post_ticket(asked: TicketAsked, user: Anybody, house: TheHouse, respon
         opened = await house.db.work(tickets.open_once, now=house.clock(), **asked.model_dump())
     response.status_code = 201 if opened.new else 200
     return opened
+
+
+# --- callbacks ---
+
+MESSAGES = pathlib.Path(
+    "asterisk/spool/recording"
+)  # in the data folder: where our Asterisk puts what ARI has it record
+
+Caller = Annotated[User, Depends(require("agent", "supervisor", "admin"))]
+
+
+class SettleAsked(Asked):
+    state: Literal["done", "dropped"]
+
+
+@router.get("/callbacks")
+async def get_callbacks(
+    user: Caller, house: TheHouse, state: Literal["open", "done", "dropped"] = "open", limit: Limit = 50
+) -> list[CallbackRow]:
+    """Open ones: who has waited longest comes first. Settled ones: the last one first."""
+    await log_read(house, user=user.name, what="callbacks", subject=state)
+    if state == "open":
+        return await house.db.read(callbacks.open_ones, limit)
+    return await house.db.read(callbacks.settled_ones, state, limit)
+
+
+@router.post("/callbacks/{callback}/settle")
+async def post_settle(callback: Id, asked: SettleAsked, user: Caller, house: TheHouse) -> CallbackRow:
+    """One that is settled already stays as it was; the answer says how, and by whom."""
+    with refusals():
+        return await house.db.work(callbacks.settle, callback, state=asked.state, by=user.name, now=house.clock())
+
+
+@router.get("/callbacks/{callback}/message", response_class=FileResponse)
+async def get_message(callback: Id, user: Caller, house: TheHouse) -> FileResponse:
+    """What the caller said, as WAV. Takes Range, so that a player can jump."""
+    with refusals():
+        row = await house.db.read(callbacks.by_id, callback)
+        path = await asyncio.to_thread(callbacks.sound, row, house.settings.data_dir.resolve() / MESSAGES)
+    await log_read(house, user=user.name, what="message", subject=callback)
+    return FileResponse(
+        path, media_type="audio/wav", filename=f"{row.message}.wav", content_disposition_type="inline",
+        headers={"cache-control": "private, no-store"},
+    )  # fmt: skip
 
 
 # --- outages ---

@@ -25,7 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cti import ledger
-from cti.bus import MemoryBus
+from cti.bus import Bus
 from cti.config import Settings
 from cti.db import Database, DatabaseTimeout, Overloaded
 from cti.events import RecordsRead
@@ -78,7 +78,7 @@ class House(Protocol):
     @property
     def settings(self) -> Settings: ...
     @property
-    def bus(self) -> MemoryBus: ...
+    def bus(self) -> Bus: ...
     @property
     def clock(self) -> Callable[[], dt.datetime]:
         """The present moment, aware, in UTC."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from cti.line import Digits, Silence
 from ivr import engine, prompts
-from ivr.document import Ask, Document, Facts, Language, Menu, Node, Queue, Ticket, routes, spoken
+from ivr.document import Ask, Document, Facts, Language, Menu, Message, Node, Queue, Ticket
 from ivr.facts import callers
+from ivr.graph import reached, routes, spoken
 
 STATES_MAX = 5000  # places at which one caller can stand; a flow with more of them is not checked any further
 SALES = "sales"
@@ -31,6 +32,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "person_missing": {"tr": "{node}: tek tuşla temsilciye ulaşılamıyor", "en": "{node}: no person within one key"},
     "only_sales": {"tr": "{node}: tanınmayan arayan için tek çıkış satış", "en": "{node}: a caller we do not know finds sales only"},
     "endless": {"tr": "{node}: arayan bir şey yapmazsa döngü bitmiyor", "en": "{node}: goes round for ever when the caller does nothing"},
+    "left_alone": {"tr": "{node}: olmayınca temsilciye ulaşmadan bitiyor", "en": "{node}: when it fails, the call ends without a person"},
     "trouble": {"tr": "{node}: yorumlayıcı yürüyemiyor: {detail}", "en": "{node}: the interpreter cannot go on: {detail}"},
     "too_large": {"tr": "Akış denetlenemeyecek kadar büyük", "en": "The flow is too large to be checked"},
 }  # fmt: skip
@@ -69,10 +71,10 @@ def _of_graph(document: Document) -> Iterator[Issue]:
         yield Issue("no_start", detail=document.start)
     if not isinstance(document.nodes.get(document.person), Queue):
         yield Issue("no_person", detail=document.person)
-    reached = _reached(document, document.start, document.person)
+    there = reached(document, document.start, document.person)
     for node in document.nodes.values():
         yield from _of_node(document, node)
-        if node.id not in reached:
+        if node.id not in there:
             yield Issue("unreachable", node.id)
 
 
@@ -84,7 +86,7 @@ def _of_node(document: Document, node: Node) -> Iterator[Issue]:
         yield from _of_prompt(document, node.id, key)
     if isinstance(node, Menu) and not node.choices:
         yield Issue("dead_end", node.id)
-    if isinstance(node, Menu | Ask) and not node.say:
+    if isinstance(node, Menu | Ask | Message) and not node.say:
         yield Issue("silent", node.id)
     if isinstance(node, Language) and node.language not in document.languages:
         yield Issue("unknown_language", node.id, repr(node.language))
@@ -100,18 +102,6 @@ def _of_prompt(document: Document, node: str, key: str) -> Iterator[Issue]:
             prompts.slots(text.text, key)
         except prompts.PromptError as error:
             yield Issue("prompt_wrong", node, str(error))
-
-
-def _reached(document: Document, *starts: str) -> set[str]:
-    """Nodes to which some way leads from `starts`, whatever the facts."""
-    reached: set[str] = set()
-    open_ends = list(starts)
-    while open_ends:
-        at = open_ends.pop()
-        if at in document.nodes and at not in reached:
-            reached.add(at)
-            open_ends += routes(document.nodes[at]).values()
-    return reached
 
 
 # --- every call ---------------------------------------------------------------------------------------------------------
@@ -147,6 +137,8 @@ def _of_caller(document: Document, book: prompts.Book, caller: Facts) -> Iterato
         place = todo.popleft()
         yield from (Issue(*found, place.path, caller) for found in _of_place(document, book, caller, place))
         for heard, following in _following(document, caller, place):
+            if _left_alone(heard, following):
+                yield Issue("left_alone", place.step.session.node, "", following.path, caller)
             if not isinstance(heard, Digits):
                 alone.setdefault(place.key, []).append(following.key)
             if following.key not in seen:
@@ -192,9 +184,12 @@ def _outcomes(node: Node) -> Iterable[engine.Heard]:
         case Ask():
             long_enough = "1" * node.keys_max
             return [Silence(), Digits("*"), Digits(long_enough), *([Digits("1")] if node.keys_min > 1 else [])]
+        case Message():
+            return [engine.Done({"message": "checked", "message_s": 7.0}), engine.Failed("checked"), engine.Gone()]
         case _:
             known = {"ticket_number": "100005"}
-            return [engine.Done(known, new=True), engine.Done(known, new=False), engine.Failed("checked")]
+            done = [engine.Done(known, new=True), engine.Done(known, new=False)]
+            return [*done, engine.Noted(), engine.Failed("checked"), engine.Gone()]
 
 
 def _named(heard: engine.Heard) -> str:
@@ -203,18 +198,28 @@ def _named(heard: engine.Heard) -> str:
             return keys
         case Silence():
             return "noinput"
+        case engine.Done({"message": _}):
+            return "kept"
         case engine.Done(_, new):
             return "opened" if new else "existing"
+        case engine.Noted():
+            return "noted"
         case engine.Failed():
             return "failed"
         case engine.Gone():
             return "hangup"
 
 
+def _left_alone(heard: engine.Heard, following: _Place) -> bool:
+    """Nothing that the caller could carry away came of it, and no way to a person was even offered."""
+    unhelped = isinstance(heard, engine.Noted | engine.Failed)
+    return unhelped and any(isinstance(effect, engine.HangUp) for effect in following.step.effects)
+
+
 def _unspeakable(book: prompts.Book, step: engine.Step, caller: Facts) -> Iterator[str]:
     known = engine.lookup(step.session, caller)
     spoke = [key for effect in step.effects if isinstance(effect, engine.Speak) for key in effect.prompts]
-    asked = step.wait.prompts if isinstance(step.wait, engine.WaitKeys) else ()
+    asked = step.wait.prompts if isinstance(step.wait, engine.WaitKeys | engine.WaitMessage) else ()
     for key in (*spoke, *asked):
         try:
             book.pieces(key, known, step.session.language)
@@ -235,7 +240,7 @@ def _only_sales(document: Document, menu: Menu) -> bool:
 
 def _wants(document: Document, to: str, intent: str) -> set[str]:
     """The intents with which a caller who goes to `to` can end at a person, or "end" for a call that ends by itself."""
-    ends = [document.nodes[name] for name in _reached(document, to) if not routes(document.nodes[name])]
+    ends = [document.nodes[name] for name in reached(document, to) if not routes(document.nodes[name])]
     return {(node.intent or intent or "unknown") if isinstance(node, Queue) else "end" for node in ends}
 
 

@@ -1,66 +1,52 @@
 """Drives one caller's line with the engine: performs the effects, waits, keeps the session at every wait.
 
 On any trouble of ours the caller reaches a person. No step waits for the database longer than its deadline: without it the flow
-goes on with what is known, and what could not be kept is kept at the next wait.
+goes on with what is known, what could not be kept is kept at the next wait, and what the caller reports goes to the node's journal.
+What is kept is all that another driver needs: the session, the effects that are not done yet, and the keys of a half given answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, assert_never
+from typing import TypeVar, assert_never
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as Db
 
 from cti import switchboard
-from cti.db import Database, Overloaded
+from cti.db import Database
 from cti.events import (
-    CallEvent,
     FlowEntered,
     FlowFailed,
     FlowHeard,
     FlowLanguageChosen,
     FlowLeft,
+    FlowResumed,
     FlowSpoke,
     FlowStarted,
 )
+from cti.journal import Journal
 from cti.line import Ask, Digits, HungUp, Line, LineFailed, Silence, ToQueue
 from cti.records import tickets
 from cti.switchboard import Arrival
 from ivr import caller, engine, prompts, store
 from ivr.document import Value
+from ivr.keeping import KEEP_S, SHOWN_MAX, Clock, Keeper, Means, Report, Wishes, nothing
 from ivr.prompts import Piece
 from ivr.voice import Voice
 
 log = structlog.get_logger(__name__)
 
 FACTS_S = 1.0  # deadlines of the call path, each for one piece of database work
-KEEP_S = 0.5
-KEEP_AGAIN_S = 0.1  # once a deadline was missed in this call: the caller shall not pay at every wait
 TICKET_S = 2.0
 QUEUED_S = 1.0
-SHOWN_MAX = 120  # characters of an error in the ledger
+MESSAGE_NAME_MAX = 80
 
 T = TypeVar("T")
-Clock = Callable[[], dt.datetime]
-
-
-class Wishes(Protocol):
-    """What of the settings matters here."""
-
-    @property
-    def language(self) -> str: ...
-
-    @property
-    def default_region(self) -> str: ...
-
-    @property
-    def time_zone(self) -> str: ...
 
 
 async def run(
@@ -72,60 +58,60 @@ async def run(
     flow: store.Published,
     settings: Wishes,
     clock: Clock,
-    resumed: engine.Session | None = None,
-    kept: int = 0,
+    journal: Journal | None = None,
+    away: Callable[[], bool] = lambda: False,
+    resumed: store.Kept | None = None,
+    again: bool = False,
 ) -> bool:
     """Serve the caller until he is in a queue, at the flow's end, or gone. Raises nothing.
 
-    `resumed` is the stored session of a call that another driver left behind, `kept` how many events it had kept
-    (`store.running`). False: the switch did not take the caller back from us, so whoever holds the line has to let go of it.
+    `resumed` is what a driver before us left behind (`store.take`); `again`: there was one, and he left nothing. `away`: the database is
+    known not to answer, so nobody waits for it. False: the switch did not take the caller back from us, so whoever holds the line has
+    to let go of it.
     """
-    call = _Call(line, arrival, _Means(db, voice, settings, clock), flow, kept)
+    call = _Call(line, arrival, Means(db, voice, settings, clock, journal, away), flow, resumed)
     try:
-        await call.serve(resumed)
+        await call.serve(resumed, again=again)
     except HungUp:
         await call.left("hangup")
+    except store.Superseded as superseded:
+        call.log.warning("flow.superseded", why=str(superseded))
+        call.over = True
     except Exception as error:  # the end of a call: whatever broke, the caller goes to a person
         call.log.exception("flow.failed", node=call.session.node)
         await call.rescue(error)
     return call.over
 
 
-@dataclass(frozen=True)
-class _Means:
-    db: Database
-    voice: Voice
-    settings: Wishes
-    clock: Clock
-
-
-def _nothing(db: Db, now: dt.datetime) -> Any:
-    """Keep, and that is all."""
-
-
 class _Call:
     """One call: the session, the facts, and the events that are not kept yet."""
 
-    def __init__(self, line: Line, arrival: Arrival, means: _Means, flow: store.Published, kept: int) -> None:
+    def __init__(
+        self, line: Line, arrival: Arrival, means: Means, flow: store.Published, resumed: store.Kept | None
+    ) -> None:
         self.line, self.arrival, self.means, self.flow = line, arrival, means, flow
-        self.conversation = arrival.conversation
+        self.keeper = Keeper(line, arrival, means, flow.version, resumed)
         self.log = log.bind(call=line.caller.channel)
         self.session = engine.Session(flow.document.id, flow.document.start, means.settings.language)
         self.facts: Mapping[str, Value] = {}
-        self.events: list[CallEvent] = []
-        self.kept = kept  # events of this call that are in the ledger
-        self.keep_s = KEEP_S
         self.pending: list[str] = []  # media that the next ask or play begins with
         self.left_flow = False  # flow.left is among the events
         self.over = False  # the line is no longer ours
-        self.broken = False  # something of ours raised: nothing more may come between the caller and a person
 
-    async def serve(self, resumed: engine.Session | None) -> None:
+    @property
+    def conversation(self) -> str:
+        return self.keeper.conversation
+
+    async def serve(self, resumed: store.Kept | None, *, again: bool) -> None:
         if resumed is None:
             await self.line.answer()
+        if again and resumed is None:
+            self.pending = [self.means.voice.static("resumed", self.session.language)]
         self.facts = await self._gather()
-        step = self._first(resumed)
+        step = self._begin() if resumed is None else self._resume(resumed)
         self._note(step)
+        if resumed is not None:
+            await self._apologise(step, resumed.keyed)
         await self._perform(step)
         while step.wait is not None:
             heard = await self._hear(step.wait)
@@ -141,20 +127,20 @@ class _Call:
         if to == "hangup":
             self.session = engine.hear(self.flow.document, self.session, engine.Gone(), self.facts).session
         self._happened_left(to)
-        with self._patience("left"):
+        with self.keeper.patience("left"):
             await self._keep(KEEP_S)
 
     async def rescue(self, error: Exception) -> None:
         """Something of ours broke. Say so little as there is to say, and hand the caller over."""
         if self.over:
             return
-        self.broken = True
-        self._happened(self._failed(f"{type(error).__name__}: {error}"))
+        self.keeper.broken = True
+        self.keeper.happened(self._failed(f"{type(error).__name__}: {error}"))
         self.pending = [self.means.voice.static("fallback", self.session.language)]
         step = engine.give_up(self.flow.document, self.session, "the driver broke")
         self.session = step.session
         try:
-            with self._patience("fallback"):
+            with self.keeper.patience("fallback"):
                 await self._play()
             await self._perform(step)
         except HungUp:
@@ -168,35 +154,57 @@ class _Call:
         settings, now = self.means.settings, self.means.clock()
         zone = ZoneInfo(settings.time_zone)
         known = caller.outside(self.arrival, region=settings.default_region, zone=zone, now=now)
+        known["degraded"] = not self.arrival.written
         if self.arrival.identification.subscriptions:
-            with self._patience("facts"):
+            with self.keeper.patience("facts"):
                 async with asyncio.timeout(FACTS_S):
                     known |= await self.means.db.read(caller.inside, self.arrival, zone=zone, now=now)
         return known
 
-    def _first(self, resumed: engine.Session | None) -> engine.Step:
+    def _begin(self) -> engine.Step:
         document = self.flow.document
-        if resumed is not None:
-            self.log.info("flow.resumed", node=resumed.node)
-            return engine.resume(document, resumed, self.facts)
         step = engine.start(document, self.facts, self.means.settings.language)
         language = step.session.language
-        self._happened(FlowStarted(
+        self.keeper.happened(FlowStarted(
             conversation=self.conversation, flow=document.id, version=self.flow.version, language=language
         ))  # fmt: skip
         return step
+
+    def _resume(self, kept: store.Kept) -> engine.Step:
+        self.log.info("flow.resumed", node=kept.session.node, generation=kept.generation)
+        self.keeper.happened(FlowResumed(conversation=self.conversation, node=kept.session.node))
+        return engine.resume(self.flow.document, kept.session, self.facts, kept.todo)
+
+    async def _apologise(self, step: engine.Step, keyed: str) -> None:
+        """The caller noticed that something broke. What he had keyed counts, and when it is half a number he hears it."""
+        voice, language = self.means.voice, self.session.language
+        sorry = [voice.static("resumed", language)]
+        wait = step.wait
+        if not keyed or not isinstance(wait, engine.WaitKeys) or wait.secret:
+            self.pending = sorry
+        elif wait.keys_max == 1:
+            self.pending = sorry
+            self.line.key_ahead(keyed)
+        else:
+            said = voice.digits(keyed, language)
+            await self.line.play(
+                [*sorry, voice.static("resumed_keys", language), *said, voice.static("resumed_go_on", language)]
+            )
+            self.line.key_ahead(keyed)
 
     # --- what a step says
 
     async def _perform(self, step: engine.Step) -> None:
         came = list(step.entered)
+        self.keeper.todo = list(step.effects)
         for effect in step.effects:
             match effect:
                 case engine.Speak():
                     self._enter(came, effect.node)
                     await self._speak(effect)
                 case engine.SetLanguage(language):
-                    self._happened(FlowLanguageChosen(conversation=self.conversation, language=language))
+                    self.keeper.happened(FlowLanguageChosen(conversation=self.conversation, language=language))
+                    self.keeper.todo.remove(effect)
                 case engine.ToQueue():
                     self._enter(came)
                     await self._to_queue(effect)
@@ -216,15 +224,19 @@ class _Call:
         while came and (not to or to in came):
             name = came.pop(0)
             if label := self.flow.document.nodes[name].label:
-                self._happened(FlowEntered(conversation=self.conversation, node=name, label=dict(label)))
+                self.keeper.happened(FlowEntered(conversation=self.conversation, node=name, label=dict(label)))
 
     async def _speak(self, speak: engine.Speak) -> None:
-        """Plain words wait for the next question, so that a key cuts them off; a report is heard to its end, and then kept."""
+        """Plain words wait for the next question, so that a key cuts them off; a report is heard to its end, and then kept. Who takes
+        the call over in the middle of it says it again."""
         said = self._pieces(speak.prompts)
         self.pending += self.means.voice.media(said)
         if speak.report:
+            with self.keeper.patience("report"):
+                await self._keep(self.keeper.keep_s)
             await self._play()
-            self._happened(FlowSpoke(conversation=self.conversation, node=speak.node, text=prompts.text(said)))
+            del self.keeper.todo[: self.keeper.todo.index(speak) + 1]
+            self.keeper.happened(FlowSpoke(conversation=self.conversation, node=speak.node, text=prompts.text(said)))
 
     async def _play(self) -> None:
         media, self.pending = self.pending, []
@@ -234,10 +246,11 @@ class _Call:
     async def _to_queue(self, to: engine.ToQueue) -> None:
         """However the database fares, the line goes to the queue."""
         await self._play()
+        self.keeper.todo = [to]
         self._happened_left("queue")
         recording = ""
         try:
-            with self._patience("queued"):
+            with self.keeper.patience("queued"):
                 recording = await self._keep(QUEUED_S, self._queued(to))
         finally:
             await self.line.to_queue(ToQueue(to.queue, self.conversation, recording, language=self.session.language))
@@ -262,104 +275,101 @@ class _Call:
                 return await self._keys(wait)
             case engine.WaitDone(effect):
                 return await self._open(effect)
+            case engine.WaitMessage():
+                return await self._message(wait)
             case _:
                 assert_never(wait)
 
     async def _keys(self, wait: engine.WaitKeys) -> Digits | Silence:
-        with self._patience("keep"):
-            await self._keep(self.keep_s)
+        with self.keeper.patience("keep"):
+            await self._keep(self.keeper.keep_s)
         media = self.pending + self.means.voice.media(self._pieces(wait.prompts))
         self.pending = []
+        self.line.on_keyed = self.keeper.keyed if wait.keys_max > 1 and not wait.secret else _unheard
         heard = await self.line.ask(media, Ask(wait.keys_max, wait.first_s))
+        self.line.on_keyed = _unheard
         what = "menu.heard" if wait.keys_max == 1 else "ask.heard"
         self.log.info(what, node=wait.node, digits=_masked(wait, heard))
         return heard
 
     async def _open(self, wanted: engine.OpenTicket) -> engine.Heard:
-        """Durable before anybody says so: what has no answer in time was not opened, as far as the caller is told."""
+        """Durable before anybody says so: what has no answer in time was not opened, as far as the caller is told. It is noted in the
+        journal then; should it have been opened all the same, the replay finds that out."""
         opened: tickets.Opened | None = None
-        with self._patience("ticket"):
-            opened = await self._keep(TICKET_S, self._opening(wanted))
+        with self.keeper.patience("ticket"):
+            opened = await self._keep(TICKET_S, self._opening(wanted), visit=self._visit(wanted))
         if opened is None:
-            return engine.Failed("the ticket store did not answer")
+            report = Report(wanted.matter, self._visit(wanted), wanted.subscription, self._text(wanted))
+            return (
+                engine.Noted() if await self.keeper.noted(report) else engine.Failed("the ticket store did not answer")
+            )
         self.log.info("ticket.opened", node=wanted.node, number=opened.number, new=opened.new)
         return engine.Done({"ticket_number": opened.number}, new=opened.new)
 
     def _opening(self, wanted: engine.OpenTicket) -> Callable[[Db, dt.datetime], tickets.Opened]:
-        text = prompts.text(self._pieces((wanted.text,))) if wanted.text else ""
-        return lambda db, now: tickets.open_once(
-            db, subscription=wanted.subscription, party=caller.party(self.arrival), matter=wanted.matter, channel="phone",
-            conversation=self.conversation, text=text, now=now,
+        text, visit = self._text(wanted), self._visit(wanted)
+        return lambda db, now: tickets.open_for_visit(
+            db, visit=visit, subscription=wanted.subscription, party=caller.party(self.arrival), matter=wanted.matter,
+            channel="phone", conversation=self.conversation, text=text, now=now,
         )  # fmt: skip
+
+    def _text(self, wanted: engine.OpenTicket) -> str:
+        return prompts.text(self._pieces((wanted.text,))) if wanted.text else ""
+
+    def _visit(self, wanted: engine.OpenTicket | engine.WaitMessage) -> str:
+        return f"{self.conversation}:{wanted.node}:{wanted.visit}"
+
+    async def _message(self, wait: engine.WaitMessage) -> engine.Heard:
+        """A report in the caller's own words: kept on this machine before he is told that it is."""
+        with self.keeper.patience("keep"):
+            await self._keep(self.keeper.keep_s)
+        self.pending += self.means.voice.media(self._pieces(wait.prompts))
+        await self._play()
+        name = re.sub(r"[^a-z0-9]+", "-", self._visit(wait).lower())[:MESSAGE_NAME_MAX]
+        try:
+            length_s = await self.line.record(name, wait.max_s, wait.silence_s)
+        except LineFailed as failed:
+            return engine.Failed(f"no message was recorded: {failed}")
+        report = Report("fault", self._visit(wait), message=name, message_s=length_s)
+        if length_s <= 0 or not await self.keeper.noted(report):
+            return engine.Failed("the message could not be kept")
+        self.log.info("message.kept", node=wait.node, message_s=length_s)
+        return engine.Done({"message": name, "message_s": length_s})
+
+    async def _keep(self, wait_s: float, then: Callable[[Db, dt.datetime], T] = nothing, *, visit: str = "") -> T:
+        node = self.flow.document.nodes.get(self.session.node)
+        secret = bool(getattr(node, "secret", False))
+        return await self.keeper.keep(self.session, wait_s, then, secret=secret, visit=visit)
 
     def _pieces(self, keys: tuple[str, ...]) -> list[Piece]:
         known, language = engine.lookup(self.session, self.facts), self.session.language
         return [piece for key in keys for piece in self.flow.book.pieces(key, known, language)]
 
-    # --- keeping
-
-    async def _keep(self, wait_s: float, then: Callable[[Db, dt.datetime], T] = _nothing) -> T:
-        """One piece of work: the session as it stands, the events so far, and what `then` does with them."""
-        kept = store.Kept(self.conversation, self.flow.version, self.session, tuple(self.events), self.kept)
-        async with asyncio.timeout(wait_s):
-            done = await self.means.db.work(_keep_and, kept, then, self.means.clock())
-        self.kept += len(kept.events)
-        del self.events[: len(kept.events)]
-        return done
-
-    def _patience(self, what: str) -> _Patience:
-        return _Patience(self, what)
-
     # --- what happened
-
-    def _happened(self, event: CallEvent) -> None:
-        self.events.append(event)
 
     def _happened_left(self, to: str) -> None:
         """Once in a call: who hangs up while we hand him over had left for the queue."""
         if not self.left_flow:
-            self._happened(FlowLeft(conversation=self.conversation, node=self.session.node, to=to))
+            self.keeper.happened(FlowLeft(conversation=self.conversation, node=self.session.node, to=to))
         self.left_flow = True
 
     def _note(self, step: engine.Step) -> None:
         self.session = step.session
         if step.trouble:
             self.log.error("flow.failed", node=step.session.node, error=step.trouble)
-            self._happened(self._failed(step.trouble))
+            self.keeper.happened(self._failed(step.trouble))
 
     def _note_heard(self, wait: engine.Wait, heard: engine.Heard, verdict: str) -> None:
         if isinstance(wait, engine.WaitKeys):
             keys = heard.keys if isinstance(heard, Digits) and not wait.secret else ""
-            self._happened(FlowHeard(conversation=self.conversation, node=wait.node, kind=verdict, digits=keys))
+            self.keeper.happened(FlowHeard(conversation=self.conversation, node=wait.node, kind=verdict, digits=keys))
 
     def _failed(self, error: str) -> FlowFailed:
         return FlowFailed(conversation=self.conversation, node=self.session.node, error=error[:SHOWN_MAX])
 
 
-class _Patience:
-    """The database is late or broken: said once in the log, and from now on the call waits less for it.
-
-    Once a call is broken, whatever else breaks is passed over in the same way; only a caller who hung up never is.
-    """
-
-    def __init__(self, call: _Call, what: str) -> None:
-        self.call, self.what = call, what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        expected = Exception if self.call.broken else (TimeoutError, Overloaded, SQLAlchemyError)
-        if not isinstance(error, expected) or isinstance(error, HungUp):
-            return False
-        self.call.keep_s = KEEP_AGAIN_S
-        self.call.log.warning("flow.missed", what=self.what, error=repr(error)[:SHOWN_MAX])
-        return True
-
-
-def _keep_and(db: Db, kept: store.Kept, then: Callable[[Db, dt.datetime], T], now: dt.datetime) -> T:
-    store.keep(db, kept, now)
-    return then(db, now)
+def _unheard(keys: str) -> None:
+    """Nobody keeps these keys."""
 
 
 def _masked(wait: engine.WaitKeys, heard: Digits | Silence) -> str:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any
 
 from ivr.fields import DocumentError, Fields
 
-FORMAT = 1
+FORMAT = 1  # a new kind of node or a field that may be left out keeps it: old documents mean what they meant
 TRIES_MAX = 5  # no node may ask the same caller more often than this
 KEYS_MAX = 20
 TIMEOUT_S_MAX = 30.0
+MESSAGE_S_MAX = 180.0
+SILENCE_S_MAX = 10.0
 
 Value = str | int | float | bool | None
 Facts = Mapping[str, Value]
@@ -136,14 +138,29 @@ class Language(_Node):
 @dataclass(frozen=True, kw_only=True)
 class Ticket(_Node):
     """Open a ticket of `matter` on the subscription that the fact `subscription` names. `text` is a prompt that agents read;
-    it is never spoken. Afterwards the fact `ticket_number` is there (not after `failed`)."""
+    it is never spoken. After `opened` and `existing` the fact `ticket_number` is there. `noted` follows when the ticket store
+    is away but the matter is kept and becomes a ticket later; empty: `failed`."""
 
     matter: str
     subscription: str
     opened: str
     existing: str
     failed: str
+    noted: str = ""
     text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message(_Node):
+    """Record what the caller says (VoiceXML's <record>), until `#`, `silence_s` of quiet or `max_s`. Its name goes into `fact`, its
+    length into the fact `<fact>_s`. `failed` follows when nothing was kept; empty: the document's `person`."""
+
+    say: tuple[str, ...]
+    to: str
+    failed: str = ""
+    fact: str = "message"
+    max_s: float = 60.0
+    silence_s: float = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +177,7 @@ class End(_Node):
     say: tuple[str, ...] = ()
 
 
-Node = Say | Menu | Ask | Branch | Language | Ticket | Queue | End
+Node = Say | Menu | Ask | Branch | Language | Ticket | Message | Queue | End
 
 
 @dataclass(frozen=True)
@@ -193,44 +210,6 @@ def read(plain: Any) -> Document:
     )
     top.done()
     return document
-
-
-def routes(node: Node) -> dict[str, str]:
-    """Every way out of `node`: name of the way -> node it leads to."""
-    match node:
-        case Say() | Language():
-            return {"next": node.to}
-        case Menu():
-            keys = {f"key {key}": choice.to for key, choice in node.choices.items()}
-            return keys | _exits(node)
-        case Ask():
-            return {"keys": node.to, "person": node.person} | _exits(node)
-        case Branch():
-            return {f"case {at}": case.to for at, case in enumerate(node.cases, 1)} | {"else": node.otherwise}
-        case Ticket():
-            return {"opened": node.opened, "existing": node.existing, "failed": node.failed}
-        case Queue() | End():
-            return {}
-        case _:
-            assert_never(node)
-
-
-def spoken(node: Node) -> tuple[str, ...]:
-    """The prompts that `node` may speak."""
-    match node:
-        case Say() | Queue() | End():
-            return node.say
-        case Menu() | Ask():
-            return node.say + node.noinput.say + node.nomatch.say
-        case Branch() | Language() | Ticket():
-            return ()
-        case _:
-            assert_never(node)
-
-
-def _exits(node: Menu | Ask) -> dict[str, str]:
-    exits = {"noinput": node.noinput.to, "nomatch": node.nomatch.to, "giveup": node.giveup}
-    return {name: to for name, to in exits.items() if to}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -304,7 +283,20 @@ def _ticket(fields: Fields, base: dict[str, Any]) -> Node:
         opened=fields.text("opened"),
         existing=fields.text("existing"),
         failed=fields.text("failed"),
+        noted=fields.text("noted", ""),
         text=fields.text("text", ""),
+    )
+
+
+def _message(fields: Fields, base: dict[str, Any]) -> Node:
+    return Message(
+        **base,
+        say=fields.words("say"),
+        to=fields.text("to"),
+        failed=fields.text("failed", ""),
+        fact=fields.text("fact", "message"),
+        max_s=fields.number("max_s", 60, 1, MESSAGE_S_MAX),
+        silence_s=fields.number("silence_s", 3, 1, SILENCE_S_MAX),
     )
 
 
@@ -318,7 +310,7 @@ def _end(fields: Fields, base: dict[str, Any]) -> Node:
 
 _KINDS = {
     "say": _say, "menu": _menu, "ask": _ask, "branch": _branch,
-    "language": _language, "ticket": _ticket, "queue": _queue, "end": _end,
+    "language": _language, "ticket": _ticket, "message": _message, "queue": _queue, "end": _end,
 }  # fmt: skip
 
 

@@ -11,23 +11,24 @@ no call enters more than STEPS_MAX nodes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
+from cti.events import plain_of, value_of
 from cti.line import Digits, Silence
+from ivr.conditions import holds
 from ivr.document import (
     Ask,
     Branch,
-    Case,
     Choice,
-    Condition,
     Document,
     End,
     Fact,
     Facts,
     Language,
     Menu,
+    Message,
     Node,
     Otherwise,
     Queue,
@@ -81,6 +82,20 @@ class HangUp:
 
 
 Effect = Speak | SetLanguage | OpenTicket | ToQueue | HangUp
+EFFECTS: dict[str, type[Effect]] = {
+    "speak": Speak, "set_language": SetLanguage, "open_ticket": OpenTicket, "to_queue": ToQueue, "hang_up": HangUp,
+}  # fmt: skip
+
+
+def plain_effects(effects: Sequence[Effect]) -> list[dict[str, Any]]:
+    """Effects as plain JSON values, for whoever has to perform the rest of a step in our place."""
+    kinds = {effect: kind for kind, effect in EFFECTS.items()}
+    return [{"kind": kinds[type(effect)], **plain_of(effect)} for effect in effects]
+
+
+def effects_of(plain: Sequence[Mapping[str, Any]]) -> tuple[Effect, ...]:
+    """What `plain_effects` wrote; kinds and fields of a newer version are passed over."""
+    return tuple(value_of(EFFECTS[each["kind"]], each) for each in plain if each.get("kind") in EFFECTS)
 
 
 # --- what it waits for, and what it may hear ----------------------------------------------------------------------------
@@ -99,12 +114,24 @@ class WaitKeys:
 
 @dataclass(frozen=True)
 class WaitDone:
-    """Do the effect. What is heard: Done or Failed."""
+    """Do the effect. What is heard: Done, Noted or Failed."""
 
     effect: OpenTicket
 
 
-Wait = WaitKeys | WaitDone
+@dataclass(frozen=True)
+class WaitMessage:
+    """Play the prompts and record what the caller says, until `#`, `silence_s` of quiet or `max_s`. What is heard, once it is kept
+    for good: Done with `message` (its name) and `message_s`; Failed when nothing was said or it could not be kept."""
+
+    node: str
+    prompts: tuple[str, ...]
+    max_s: float
+    silence_s: float
+    visit: int  # (node, visit) names this message in the call
+
+
+Wait = WaitKeys | WaitDone | WaitMessage
 
 
 @dataclass(frozen=True)
@@ -113,6 +140,11 @@ class Done:
 
     values: Mapping[str, Value]
     new: bool = True
+
+
+@dataclass(frozen=True)
+class Noted:
+    """The ticket store is away. The matter is kept for good beside it and becomes a ticket later; there is no number to tell."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +157,7 @@ class Gone:
     """The caller hung up."""
 
 
-Heard = Digits | Silence | Done | Failed | Gone
+Heard = Digits | Silence | Done | Noted | Failed | Gone
 
 
 # --- where a call stands ------------------------------------------------------------------------------------------------
@@ -187,19 +219,33 @@ def hear(document: Document, session: Session, heard: Heard, facts: Facts) -> St
         case ((Menu() | Ask()), (Silence() | Digits())):
             return _bad(document, session, node, facts, "noinput")
         case Ticket(), Done(values, new):
-            kept = {name: value[:FACT_MAX] if isinstance(value, str) else value for name, value in values.items()}
-            return _walk(document, _with(session, kept), facts, node.opened if new else node.existing)
+            return _walk(document, _with(session, _short(values)), facts, node.opened if new else node.existing)
+        case Ticket(), Noted():
+            return _walk(document, session, facts, node.noted or node.failed)
         case Ticket(), Failed():
             return _walk(document, session, facts, node.failed)
+        case Message(), Done(values):
+            left = {node.fact: values.get("message"), f"{node.fact}_s": values.get("message_s")}
+            return _walk(document, _with(session, _short(left)), facts, node.to)
+        case Message(), Failed():
+            return _walk(document, session, facts, node.failed or document.person)
     return give_up(document, session, f"node {session.node!r} does not wait for {type(heard).__name__}")
 
 
-def resume(document: Document, session: Session, facts: Facts) -> Step:
-    """The current wait again, for whoever takes over a call in the middle."""
+def resume(document: Document, session: Session, facts: Facts, todo: Sequence[Effect] = ()) -> Step:
+    """For whoever takes over a call in the middle: what is left to do of its step, then the wait it stands at, again.
+
+    `todo` are the step's effects that were not performed. What does not fit together goes to a person.
+    """
     node = document.nodes.get(session.node)
-    if session.state != "waiting" or not isinstance(node, Menu | Ask | Ticket):
-        return give_up(document, session, f"expected a session that waits, got {session.state} at {session.node!r}")
-    return Step(session, wait=_wait(session, node, facts))
+    last = _LAST.get(session.state)
+    ends = [effect for effect in todo if isinstance(effect, ToQueue | HangUp | OpenTicket)]
+    if last and [type(effect) for effect in ends] == [last] and ends == [todo[-1]]:
+        return Step(session, tuple(todo))
+    if session.state == "waiting" and isinstance(node, Menu | Ask | Ticket | Message) and not ends:
+        return Step(session, tuple(todo), _wait(session, node, facts))
+    left = ", ".join(type(effect).__name__ for effect in todo) or "nothing"
+    return give_up(document, session, f"cannot go on: {session.state} at {session.node!r} with {left} left to do")
 
 
 def give_up(document: Document, session: Session, why: str) -> Step:
@@ -292,10 +338,10 @@ def _enter(session: Session, node: Node, facts: Facts) -> tuple[Session, list[Ef
             return session, [Speak(node.say, node.id, node.report)], node.to
         case Branch():
             known = lookup(session, facts)
-            return session, [], next((case.to for case in node.cases if _holds(case, known)), node.otherwise)
+            return session, [], next((case.to for case in node.cases if holds(case, known)), node.otherwise)
         case Language():
             return replace(session, language=node.language), [SetLanguage(node.language)], node.to
-        case Menu() | Ask() | Ticket():
+        case Menu() | Ask() | Ticket() | Message():
             return session, [], ""
         case Queue():
             speak: list[Effect] = [Speak(node.say, node.id)] if node.say else []
@@ -318,34 +364,16 @@ def _wait(session: Session, node: Node, facts: Facts) -> Wait | None:
             subscription = lookup(session, facts).get(node.subscription)
             known = str(subscription) if subscription else None
             return WaitDone(OpenTicket(node.matter, known, node.text, node.id, session.visits.get(node.id, 1)))
+        case Message():
+            return WaitMessage(node.id, node.say, node.max_s, node.silence_s, session.visits.get(node.id, 1))
         case _:
             return None
 
 
-def _holds(case: Case, known: Facts) -> bool:
-    return all(_fulfilled(condition, known.get(condition.fact)) for condition in case.when)
+# --- the small things ---------------------------------------------------------------------------------------------------
 
-
-def _fulfilled(condition: Condition, value: Value) -> bool:
-    if condition.op == "known":
-        return (value is not None and value != "") is condition.value
-    if value is None:
-        return False
-    match condition.op:
-        case "is":
-            return bool(value == condition.value)
-        case "is_not":
-            return bool(value != condition.value)
-        case "in":
-            return bool(value in condition.value)
-        case "above":
-            return isinstance(value, int | float) and bool(value > condition.value)
-        case "below":
-            return isinstance(value, int | float) and bool(value < condition.value)
-    return False
-
-
-# --- the small things        -----------------------------------------------------------------------------------------
+# State -> the effect that ends the step in which a session comes to it.
+_LAST: dict[str, type[Effect]] = {"queued": ToQueue, "ended": HangUp}
 
 
 def _stuck(document: Document, session: Session, effects: list[Effect], entered: list[str], why: str) -> Step:
@@ -355,3 +383,7 @@ def _stuck(document: Document, session: Session, effects: list[Effect], entered:
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
+
+
+def _short(values: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: value[:FACT_MAX] if isinstance(value, str) else value for name, value in values.items()}

@@ -32,6 +32,10 @@ MEANINGS: dict[str, dict[str, str]] = {
     "open_ticket_1": {"tr": "1. hatta açık arıza kaydı var mı", "en": "Whether line 1 has an open fault ticket"},
     "outage": {"tr": "Arayanın kendi hattında açık kesinti var mı", "en": "Whether an open outage hits the caller's own line"},
     "outage_estimate": {"tr": "Kesintinin tahmini bitişi, yerel saat", "en": "When it is thought to end, local time"},
+    "degraded": {
+        "tr": "Arama geldiğinde veritabanı cevap vermedi; arayan tanınamadı",
+        "en": "The database did not answer when the call arrived, so nobody could be recognised",
+    },
     "now": {"tr": "Şu an, yerel saat", "en": "Now, local time"},
     "hour": {"tr": "Saat, 0-23", "en": "The hour, 0-23"},
     "weekday": {"tr": "Haftanın günü, 1 pazartesi", "en": "Day of the week, 1 is Monday"},
@@ -39,7 +43,7 @@ MEANINGS: dict[str, dict[str, str]] = {
 
 NOBODY: dict[str, Value] = {
     "outcome": "none", "level": 0, "role": "", "foreign": False, "lines": 0, "outage": False, "open_ticket": False,
-    "now": "2026-11-20T10:30", "hour": 10, "weekday": 5,
+    "degraded": False, "now": "2026-11-20T10:30", "hour": 10, "weekday": 5,
 }  # fmt: skip
 
 
@@ -63,6 +67,7 @@ def callers() -> Iterator[Facts]:
     """One caller of every sort that a flow has to serve."""
     for outcome in ("none", "ambiguous", "withheld", "malformed"):
         yield NOBODY | {"outcome": outcome}
+        yield NOBODY | {"outcome": outcome, "degraded": True}
     yield NOBODY | {"foreign": True}
     yield NOBODY | {"outcome": "unique", "level": 1, "role": "former"}
     outages: tuple[dict[str, Value], ...] = (

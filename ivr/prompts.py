@@ -17,7 +17,8 @@ import jinja2
 from jinja2 import nodes
 
 from ivr import numerals
-from ivr.document import Document, Facts, Text, Value, spoken
+from ivr.document import Document, Facts, Text, Value
+from ivr.graph import spoken
 
 TEXT_MAX = 1000  # characters of one prompt, before and after its facts are in it
 DIGITS_MAX = 32  # of one value
@@ -63,6 +64,12 @@ def text(said: Iterable[Piece]) -> str:
     """What was said, for reading: digits and times stand together again."""
     line = "".join(each.shown if each.glued else f" {each.shown}" for each in said)
     return re.sub(r"\s+([.,;:!?])", r"\1", line).strip()
+
+
+def digits(keys: str, language: str) -> tuple[Piece, ...]:
+    """Keys one by one, as a caller pressed them; `*` and `#` are passed over. Turkish where `language` has no digits."""
+    spoken_in = language if language in numerals.WORDS else "tr"
+    return tuple(_piece(f"digit-{key}", spoken_in, key, glued=True) for key in keys if key in "0123456789")
 
 
 class Book:

@@ -21,6 +21,7 @@ from ivr.prompts import Book
 
 SHIPPED = ("main",)
 SHIPPED_BY = "santral"
+KEYED_MAX = 64
 
 
 class Flow(Base):
@@ -43,7 +44,9 @@ class FlowVersion(Base):
 
 
 class FlowSession(Base):
-    """Where a call stands in its flow. `events` counts what its driver has put into the ledger: keeping twice adds nothing."""
+    """Where a call stands in its flow. `events` counts what its driver has put into the ledger: keeping twice adds nothing. `todo` are
+    effects of the last step that are not done yet, `keyed` the keys that no answer has consumed, `generation` how often the call was
+    taken over: a driver of an older one may write no more."""
 
     __tablename__ = "flow_sessions"
 
@@ -54,6 +57,9 @@ class FlowSession(Base):
     session: Mapped[dict[str, Any]] = mapped_column(JSON)
     events: Mapped[int] = mapped_column(default=0)
     updated_at: Mapped[dt.datetime]
+    todo: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)  # None: kept by a version that knew no such thing
+    keyed: Mapped[str | None] = mapped_column(String(KEYED_MAX))
+    generation: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,10 @@ class Published:
         return Book(self.document)
 
 
+class Superseded(RuntimeError):
+    """Another driver has this call now: whoever hears this lets go of it without touching the line."""
+
+
 @dataclass(frozen=True)
 class Kept:
     """What a driver keeps at a wait. `first` is the number, in this call, of the first of `events`."""
@@ -77,6 +87,9 @@ class Kept:
     session: engine.Session
     events: tuple[CallEvent, ...]
     first: int
+    todo: tuple[engine.Effect, ...] = ()
+    keyed: str = ""
+    generation: int = 0
 
 
 def publish(session: Session, plain: dict[str, Any], *, by: str, now: dt.datetime) -> int:
@@ -133,31 +146,57 @@ def read_shipped(flow_id: str) -> Document:
 
 
 def keep(session: Session, kept: Kept, now: dt.datetime) -> None:
-    """The session as it stands, and the events that led there, in one piece. Events that were kept before are passed over."""
+    """The session as it stands, and the events that led there, in one piece. Events that were kept before are passed over.
+
+    Raises Superseded, and then nothing is written.
+    """
     connection = session.connection()
-    known = connection.scalar(KEPT_EVENTS, {"wanted": kept.conversation})
+    row = connection.execute(KEPT, {"wanted": kept.conversation}).one_or_none()
+    if row is not None and row.generation != kept.generation:
+        raise Superseded(
+            f"expected generation {kept.generation} of conversation {kept.conversation}, got {row.generation}"
+        )
+    known = row.events if row is not None else None
     ledger.append_all(session, kept.events[max(0, (known or 0) - kept.first) :], now=now)
     stands = {
         "node": kept.session.node, "session": kept.session.plain(), "updated_at": now,
         "events": max(known or 0, kept.first + len(kept.events)),
+        "todo": engine.plain_effects(kept.todo), "keyed": kept.keyed[:KEYED_MAX],
     }  # fmt: skip
     if known is None:
-        first = {"conversation": kept.conversation, "flow": kept.session.flow, "version": kept.version}
+        first = {
+            "conversation": kept.conversation, "flow": kept.session.flow, "version": kept.version, "generation": kept.generation,
+        }  # fmt: skip
         connection.execute(KEEP_FIRST, stands | first)
     else:
-        connection.execute(KEEP_AGAIN, stands | {"wanted": kept.conversation})
+        again = connection.execute(KEEP_AGAIN, stands | {"wanted": kept.conversation, "ours": kept.generation})
+        if again.rowcount != 1:  # taken over between the two statements
+            raise Superseded(
+                f"expected generation {kept.generation} of conversation {kept.conversation}, got a newer one"
+            )
 
 
 # Every wait of every call is kept: these go past the ORM, which would read the row before writing it.
 SESSIONS = cast(Table, FlowSession.__table__)
-KEPT_EVENTS = select(SESSIONS.c.events).where(SESSIONS.c.conversation == bindparam("wanted"))
+KEPT = select(SESSIONS.c.events, SESSIONS.c.generation).where(SESSIONS.c.conversation == bindparam("wanted"))
 KEEP_FIRST = insert(SESSIONS)
-KEEP_AGAIN = update(SESSIONS).where(SESSIONS.c.conversation == bindparam("wanted"))
+KEEP_AGAIN = update(SESSIONS).where(
+    SESSIONS.c.conversation == bindparam("wanted"), SESSIONS.c.generation == bindparam("ours")
+)
 
 
-def running(session: Session, conversation: str) -> Kept | None:
-    """Where a call stood at its last wait, for whoever takes it over; its events are in the ledger."""
-    row = session.get(FlowSession, conversation)
+def keep_keyed(session: Session, conversation: str, generation: int, keyed: str) -> None:
+    """The keys of an answer that is not complete yet."""
+    session.connection().execute(KEEP_AGAIN, {"wanted": conversation, "ours": generation, "keyed": keyed[:KEYED_MAX]})
+
+
+def take(session: Session, conversation: str) -> Kept | None:
+    """Where a call stood at its last wait, for whoever takes it over from here; its events are in the ledger. From now on the driver
+    before him is superseded. None: it had not come to its first wait."""
+    row = session.get(FlowSession, conversation, with_for_update=True)
     if row is None:
         return None
-    return Kept(conversation, row.version, engine.Session.of(row.session), (), row.events)
+    row.generation += 1
+    todo = engine.effects_of(row.todo or ())
+    where = engine.Session.of(row.session)
+    return Kept(conversation, row.version, where, (), row.events, todo, row.keyed or "", row.generation)

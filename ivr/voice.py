@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ivr.prompts import Piece
+from ivr.numerals import WORDS
+from ivr.prompts import Piece, digits
 
 AT_ONCE = 2
 SAY_EVERY = 50  # pieces
@@ -34,7 +36,14 @@ STATIC = {
         "tr": "Şu anda size cevap veremediğimiz için üzgünüz. Lütfen biraz sonra yeniden arayın.",
         "en": "We are sorry that we could not answer you now. Please call again a little later.",
     },
+    "resumed": {
+        "tr": "Kusura bakmayın, kısa bir aksaklık oldu. Devam ediyoruz.",
+        "en": "Sorry, there was a short interruption. Let us go on.",
+    },
+    "resumed_keys": {"tr": "Şu ana kadar tuşladıklarınız:", "en": "So far you have keyed:"},
+    "resumed_go_on": {"tr": "Lütfen kaldığınız yerden devam edin.", "en": "Please go on from there."},
 }
+DIGITS = tuple(piece for language in WORDS for piece in digits("0123456789", language))
 Say = Callable[[str], None]
 
 
@@ -72,14 +81,18 @@ class Voice:
             raise PromptMissing(f"expected {piece.key!r} in {piece.language!r} among the built prompts") from None
 
     def static(self, name: str, language: str) -> str:
-        """One of STATIC, for a driver in trouble; Turkish where the language has none."""
+        """One of STATIC, for a driver in trouble or one that took a call over; Turkish where the language has none."""
         return str(self._folder / f"{name}_{language if language in STATIC[name] else 'tr'}")
 
+    def digits(self, keys: str, language: str) -> list[str]:
+        """What a caller has keyed, read back to him key by key; `*` and `#` are passed over. Raises PromptMissing."""
+        return self.media(digits(keys, language))
+
     async def build(self, pieces: Iterable[Piece], say: Say) -> None:
-        """Make what is missing, and the dialplan's own files. `say` gets a line of progress. Raises cti.speech.SpeechError."""
+        """Make what is missing of `pieces`, DIGITS and STATIC. `say` gets a line of progress. Raises cti.speech.SpeechError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         static = {_static(name, language): f"{name}_{language}" for name in STATIC for language in STATIC[name]}
-        wanted = {piece: self._source(piece) for piece in [*static, *pieces]}
+        wanted = {piece: self._source(piece) for piece in [*static, *DIGITS, *pieces]}
         await self._make({piece: where for piece, where in wanted.items() if not where[0].is_file()}, say)
         for piece, name in static.items():
             _copy(wanted[piece][0], self._folder / f"{name}.wav")
@@ -120,7 +133,7 @@ class Voice:
         index = {
             f"{Path(path).name}.wav": piece.text for piece, path in sorted(self._media.items(), key=lambda it: it[1])
         }
-        making = self._folder / ".making-index.json"
+        making = self._folder / f".making-{os.getpid()}-index.json"
         making.write_text(json.dumps(index, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         making.replace(self._folder / "index.json")
 
@@ -130,7 +143,7 @@ def _static(name: str, language: str) -> Piece:
 
 
 def _copy(source: Path, out: Path) -> None:
-    making = out.with_name(f".making-{out.name}")
+    making = out.with_name(f".making-{os.getpid()}-{out.name}")  # two nodes may start at once
     shutil.copyfile(source, making)
     making.replace(out)
 

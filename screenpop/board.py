@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cti.events import (
@@ -36,7 +38,7 @@ from cti.events import (
     TicketAppended,
     TicketOpened,
 )
-from screenpop.protocol import Card, Message, Seat, Step
+from screenpop.protocol import Card, Channel, Disposition, Message, Seat, Step
 
 QUIET = (OfferPainted, OfferSeen, AgentStateChanged)  # facts about screens and places, not about what a card shows
 
@@ -70,6 +72,7 @@ CHANGES: dict[type[Event], Parts] = {
 ELSEWHERE: frozenset[type[Event]] = frozenset(
     (CallArrived, CallEnded, CallWrappedUp, PartyConfirmed, TicketOpened, TicketAppended, InteractionReceived)
 )
+ETAG_BYTES = 6  # 12 hex digits: a wrong match among a seat's cards is less likely than a broken memory chip
 WITHDRAWN_KEPT_S = 30 * 60  # a missed offer stays on the page this long, unless put away
 CARDS_MAX = 12
 
@@ -80,7 +83,7 @@ def concerns(event: Event, ids: frozenset[str]) -> bool:
         return False
     if isinstance(event, OutageOpened | OutageClosed):
         return bool(ids)
-    return any(isinstance(value, str) and value in ids for value in _values(event))
+    return any(isinstance(value, str) and value in ids for value in values(event))
 
 
 def changed_parts(event: Event, card: str, ids: frozenset[str]) -> Parts:
@@ -92,7 +95,8 @@ def changed_parts(event: Event, card: str, ids: frozenset[str]) -> Parts:
     return CHANGES.get(type(event), ALL)
 
 
-def _values(event: Event) -> Iterable[Any]:
+def values(event: Event) -> Iterable[Any]:
+    """What an event names: the values of its fields."""
     return (getattr(event, field.name) for field in dataclasses.fields(event))
 
 
@@ -166,9 +170,43 @@ def changes(before: Seat | None, after: Seat) -> list[Message]:
     if before.agent != after.agent:
         parts.append({"part": "agent", "agent": plain(after.agent)})
     if (before.dispositions, before.channels) != (after.dispositions, after.channels):
-        lists = {"dispositions": plain(after.dispositions), "channels": plain(after.channels)}
-        parts.append({"part": "lists", **lists})
+        parts.append(_lists(after))
     return parts
+
+
+def difference(have: Mapping[str, str], lists: str, seat: Seat) -> list[Message]:
+    """The parts to send so that a page which has these cards (id -> etag) and these lists (etag) shows `seat`."""
+    shown = {card.id for card in seat.cards}
+    parts: list[Message] = [{"part": "card_gone", "id": each} for each in have if each not in shown]
+    parts += [{"part": "card", "card": plain(card)} for card in reversed(seat.cards) if have.get(card.id) != card.etag]
+    parts.append({"part": "agent", "agent": plain(seat.agent)})
+    return parts if lists == seat.lists else [*parts, _lists(seat)]
+
+
+def _lists(seat: Seat) -> Message:
+    lists = {"dispositions": plain(seat.dispositions), "channels": plain(seat.channels), "lists": seat.lists}
+    return {"part": "lists", **lists}
+
+
+def sealed(card: Card) -> Card:
+    """`card` with the etag of all it says."""
+    bare = dataclasses.replace(card, etag="")
+    return dataclasses.replace(bare, etag=_etag(plain(bare)))
+
+
+def lists_etag(dispositions: Iterable[Disposition], channels: Iterable[Channel]) -> str:
+    return _etag([plain(tuple(dispositions)), plain(tuple(channels))])
+
+
+def _etag(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=ETAG_BYTES).hexdigest()
+
+
+def with_unwritten(seat: Seat, cards: Iterable[Card]) -> Seat:
+    """`seat` with cards of ringings that are not in the records yet."""
+    more = tuple(cards)
+    return dataclasses.replace(seat, cards=order([*seat.cards, *more])) if more else seat
 
 
 def phone_state(phone: str, cards: Iterable[Card]) -> str:

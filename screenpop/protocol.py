@@ -1,7 +1,8 @@
 """Messages between server and browser, typed and versioned (docs/protocol.md shows each once).
 
 The server pushes one *seat*: everything that one agent's page shows. `snapshot` carries all of it, `event` the parts that changed, each
-with the sequence number that the browser repeats when it comes back. Cards are self-contained and replace the card of the same id.
+with the sequence number that the browser repeats when it comes back. Cards are self-contained and replace the card of the same id; each
+carries an `etag`, so that a browser can say what it has and another node sends only what differs.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ MESSAGE_MAX_BYTES = 64 * 1024  # of what a browser may send
 
 # Close codes of our own (RFC 6455 section 7.4.2 leaves 4000-4999 to applications).
 CLOSE_NOT_SIGNED_IN = 4401
-CLOSE_TOO_SLOW = 4408
+CLOSE_TOO_SLOW = 4408  # does not read, or has not been heard of
 CLOSE_BAD_MESSAGE = 4400
+
+LEFT = frozenset((1000, 1001))  # codes of a browser that closes because somebody wants it to: done, going away
+OFFER_MAX = 200  # letters in an offer's id: ours are short, that of an unwritten one carries a channel's name
+HAVE_MAX = 64  # cards that a browser may say it has
 
 
 # --- what a seat shows ---
@@ -49,7 +54,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    outcome: str  # unique | ambiguous | none | withheld | malformed
+    outcome: str  # unique | ambiguous | none | withheld | malformed | unwritten (the records could not be asked)
     level: int
     method: str
     candidates: tuple[Candidate, ...]
@@ -139,6 +144,7 @@ class Card:
     timeline: tuple[Entry, ...]
     note: str
     recording: Recording | None
+    etag: str = ""  # of all the rest, board.sealed makes it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,16 +180,20 @@ class Seat:
     cards: tuple[Card, ...]  # newest offer first
     dispositions: tuple[Disposition, ...] = field(default=())
     channels: tuple[Channel, ...] = field(default=())
+    lists: str = ""  # etag of dispositions and channels, board.lists_etag makes it
 
 
 # --- server -> browser: dicts built by board.py and hub.py ---
-# {"type":"snapshot","v":1,"epoch":…,"seq":…,"seat":{…}}
-# `seq` has no gaps: a browser that sees one asks for a snapshot.
+# {"type":"snapshot","v":1,"epoch":…,"seq":…,"leader":…,"seat":{…}}
+# `seq` has no gaps: a browser that sees one asks for a snapshot. `leader`: of the agent's browsers this is the one that rings.
 # {"type":"event","seq":…,"changes":[{"part":"card","card":{…}} | {"part":"card_gone","id":…} | {"part":"agent","agent":{…}} |
 #                                   {"part":"seat","seat":{…}} |
-#                                   {"part":"lists","dispositions":[…],"channels":[…]}]}
-# {"type":"resumed","epoch":…,"seq":…}           replay of the missed events follows
-# {"type":"ping","at_ms":…}                      every 10 s; the browser answers pong; no message for 25 s means the line is dead
+#                                   {"part":"lists","dispositions":[…],"channels":[…],"lists":…}]}
+# {"type":"resumed","epoch":…,"seq":…,"leader":…,"changes":[…]}   of the same epoch: no changes, the missed events follow; of another
+#                                                one: the changes that make what the browser has (Hello.have) what this seat shows
+# {"type":"state","degraded":[…],"leader":…}     what of ours is away (database, switch, bus), and whether this browser still rings
+# {"type":"move","after_ms":…}                   close after so long, and come back at once: the balancer leads to another node
+# {"type":"ping","at_ms":…}                      every 2 s; the browser answers pong; 8 s without any message: the line is dead
 # {"type":"result","key":…,"ok":true} or {"type":"result","key":…,"ok":false,"error":{"code":…,"text":…}}
 
 
@@ -198,13 +208,18 @@ class _Incoming(BaseModel):
 
 
 class Hello(_Incoming):
-    """The first message. `epoch` and `seq` of the last message that this browser took, or null for a fresh page."""
+    """The first message. `epoch` and `seq` of the last message that this browser took, or null for a fresh page. `have` and `lists`
+    are the etags of what it still shows; a node that never had this browser then sends only the difference. `browser` is the same on
+    each of its sockets: the older one is dead then, whatever the network says."""
 
     type: Literal["hello"]
     v: int
     epoch: str | None = None
     seq: int | None = None
     language: Literal["tr", "en"] | None = None
+    have: dict[str, str] | None = Field(None, max_length=HAVE_MAX)
+    lists: str = ""
+    browser: str = Field("", max_length=64)
 
 
 class Pong(_Incoming):
@@ -212,17 +227,23 @@ class Pong(_Incoming):
     seq: int
 
 
+class Bye(_Incoming):
+    """The last tab of this browser is being closed on purpose; the socket ends next."""
+
+    type: Literal["bye"]
+
+
 class Painted(_Incoming):
     """`ms`: from the arrival of the message in the browser to the frame after the card was drawn."""
 
     type: Literal["painted"]
-    offer: str = Field(max_length=64)
+    offer: str = Field(max_length=OFFER_MAX)
     ms: float = Field(ge=0, le=600_000)
 
 
 class Seen(_Incoming):
     type: Literal["seen"]
-    offer: str = Field(max_length=64)
+    offer: str = Field(max_length=OFFER_MAX)
 
 
 class Command(_Incoming):
@@ -236,5 +257,5 @@ class Command(_Incoming):
     value: str = Field("", max_length=64)  # wrap_up: disposition; confirm_party: party id; dismiss: offer id
 
 
-Incoming = Annotated[Hello | Pong | Painted | Seen | Command, Field(discriminator="type")]
-INCOMING: TypeAdapter[Hello | Pong | Painted | Seen | Command] = TypeAdapter(Incoming)
+Incoming = Annotated[Hello | Pong | Bye | Painted | Seen | Command, Field(discriminator="type")]
+INCOMING: TypeAdapter[Hello | Pong | Bye | Painted | Seen | Command] = TypeAdapter(Incoming)

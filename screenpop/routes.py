@@ -14,9 +14,10 @@ from cti.db import Database
 from cti.line import Controls
 from cti.switchboard import Switchboard
 from screenpop.commands import By
-from screenpop.hub import Hub, Owner
-from screenpop.protocol import CLOSE_NOT_SIGNED_IN, SUBPROTOCOL
-from screenpop.stream import Desk, serve
+from screenpop.hub import Hub
+from screenpop.protocol import SUBPROTOCOL
+from screenpop.seat import Owner
+from screenpop.stream import Desk, Place, serve
 
 router = APIRouter()
 
@@ -45,14 +46,18 @@ async def stream(websocket: WebSocket) -> None:
     """An agent's page. The foreign-origin check stands before this (cti.web.Guard)."""
     house = cast(House, websocket.app.state.house)
     cookie = cookie_of(websocket)
-    user = await user_of_cookie(house.db, cookie, house.clock())
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-    if user is None:
-        await websocket.close(CLOSE_NOT_SIGNED_IN, "signed out")
-        return
-    desk = Desk(house.db, house.hub, house.controls, house.clock, _by(house, user), _signed_in(house, cookie))
-    await serve(websocket, house.hub.seat(owner(user)), desk)
+    sign_in, signed_in = _sign_in(house, cookie), _signed_in(house, cookie)
+    await serve(websocket, Desk(house.db, house.hub, house.controls, house.clock, sign_in, signed_in))
+
+
+def _sign_in(house: House, cookie: str) -> Callable[[], Awaitable[Place | None]]:
+    async def place() -> Place | None:
+        user = await user_of_cookie(house.db, cookie, house.clock())
+        return Place(house.hub.seat(owner(user)), _by(house, user)) if user else None
+
+    return place
 
 
 def _by(house: House, user: User) -> Callable[[], By]:

@@ -16,7 +16,6 @@ from cti.events import Candidate as CandidateFact
 from cti.records import cards, contact_points, outages, recordings, tickets, timeline
 from cti.records.conversations import Conversation, Disposition, Offer
 from screenpop import board
-from screenpop.hub import Look, Only
 from screenpop.protocol import (
     Agent,
     Candidate,
@@ -31,6 +30,7 @@ from screenpop.protocol import (
     Ticket,
 )
 from screenpop.protocol import Disposition as DispositionChoice
+from screenpop.seat import Look, Only
 
 CANDIDATES_MAX = 6
 TIMELINE_MAX = 40
@@ -67,14 +67,18 @@ def look(session: Session, agent: Agent, language: str, *, before: Look | None, 
         cards.append(card)
     lists = (before.seat.dispositions, before.seat.channels) if before and only is not None else None
     dispositions, channels = lists or (_dispositions(session, language), _channels(session, language))
-    agent = dataclasses.replace(agent, phone=board.phone_state(agent.phone, cards))
-    return Look(Seat(agent=agent, cards=board.order(cards), dispositions=dispositions, channels=channels), ids)
+    seat = Seat(
+        agent=dataclasses.replace(agent, phone=board.phone_state(agent.phone, cards)), cards=board.order(cards),
+        dispositions=dispositions, channels=channels,
+        lists=before.seat.lists if before and lists else board.lists_etag(dispositions, channels),
+    )  # fmt: skip
+    return Look(seat, ids, frozenset(offer.device_channel for offer in offers))
 
 
 def same_cards(before: Look, agent: Agent) -> Look:
     """The seat when only the agent's own state is another."""
     agent = dataclasses.replace(agent, phone=board.phone_state(agent.phone, before.seat.cards))
-    return Look(dataclasses.replace(before.seat, agent=agent), before.ids)
+    return dataclasses.replace(before, seat=dataclasses.replace(before.seat, agent=agent))
 
 
 def _is_another(offer: Offer, card: Card) -> bool:
@@ -114,7 +118,7 @@ def _card(session: Session, offer: Offer, language: str, now: dt.datetime) -> tu
         **_call(session, row, offer),
         **_history(session, row, who, full, now),
     )
-    return card, _ids(session, row, card)
+    return board.sealed(card), _ids(session, row, card)
 
 
 def _again(
@@ -134,7 +138,7 @@ def _again(
         new["path"] = board.path(ledger.of_conversation(session, row.id), language)
     if board.HISTORY in parts:
         new |= _history(session, row, card.identity, full, now)
-    card = dataclasses.replace(card, **new)
+    card = board.sealed(dataclasses.replace(card, **new))
     return card, _ids(session, row, card) if board.HISTORY in parts else ids
 
 

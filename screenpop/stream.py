@@ -1,6 +1,7 @@
-"""One browser's socket: a reader and a writer as a pair, and a watch over the sign-in.
+"""One browser's socket, from hello to close: a reader, a writer, a beat that asks whether anybody is there, and the work it brings.
 
-What is said is in protocol.py; what is shown, in hub.py.
+Liveness is judged by what the browser says, not by the socket: a machine that sleeps, a process that hangs and a network that swallows
+leave sockets open for hours. What is said is in protocol.py; what is shown, in seat.py.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -18,20 +21,22 @@ from sqlalchemy.orm import Session
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cti import ledger
-from cti.db import Database, DatabaseTimeout, Overloaded
+from cti.db import AWAY, Database
 from cti.events import CallDelivered, OfferPainted, OfferSeen
 from cti.ledger import EventRow
 from cti.line import Controls
 from cti.records.conversations import Offer
 from screenpop.commands import By, Refused, perform
-from screenpop.hub import Hub, LiveSeat, Socket
+from screenpop.hub import Hub
 from screenpop.protocol import (
     CLOSE_BAD_MESSAGE,
     CLOSE_NOT_SIGNED_IN,
     CLOSE_TOO_SLOW,
     INCOMING,
+    LEFT,
     MESSAGE_MAX_BYTES,
     VERSION,
+    Bye,
     Command,
     Hello,
     Message,
@@ -39,13 +44,23 @@ from screenpop.protocol import (
     Pong,
     Seen,
 )
+from screenpop.seat import LiveSeat, Socket, state, text_of
 
 log = structlog.get_logger(__name__)
 
-PING_S = 10.0
+E = TypeVar("E", bound=Exception)
+
+PING_S = 2.0  # also while much is said: the answer is the proof
+SILENCE_S = 6.0  # a browser not heard of for so long is gone
 HELLO_WAIT_S = 10.0
 SEND_WAIT_S = 5.0
 SIGNED_IN_CHECK_S = 5.0
+LATE_S = 2.0  # a page that waits longer for its seat is told why
+ENTER_AGAIN_S = 1.0
+TODO_MAX = (
+    256  # commands and acknowledgements that wait for the database; one more and the browser is asked to come back
+)
+FINISH_S = 10.0  # for what a browser said just before it went
 
 
 class Closed(Exception):
@@ -57,41 +72,54 @@ class Closed(Exception):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Who sits before this browser: his seat, and what he may do."""
+
+    seat: LiveSeat
+    by: Callable[[], By]
+
+
+@dataclass(frozen=True)
 class Desk:
-    """What a connection needs of the house. `signed_in` asks whether the browser's session still holds."""
+    """What a connection needs of the house. `sign_in` says whose browser it is (None: nobody's) and raises AWAY; `signed_in` asks later
+    whether that still holds."""
 
     db: Database
     hub: Hub
     controls: Controls
     clock: Callable[[], dt.datetime]
-    by: Callable[[], By]
+    sign_in: Callable[[], Awaitable[Place | None]]
     signed_in: Callable[[bool], Awaitable[bool]]  # True: and this was a sign of life
 
 
-async def serve(websocket: WebSocket, seat: LiveSeat, desk: Desk) -> None:
+async def serve(websocket: WebSocket, desk: Desk) -> None:
     """Talk to one browser until either side goes. Returns when the connection is over; never raises."""
-    socket = Socket()
+    visit, end = Visit(websocket, desk), None
     try:
+        await visit.recognise()
         hello = await _hello(websocket)
-        await seat.attach(socket, hello.epoch, hello.seq)
-        async with asyncio.TaskGroup() as pair:
-            pair.create_task(_send(websocket, socket, desk))
-            pair.create_task(_receive(websocket, socket, desk))
-            pair.create_task(_watch_sign_in(socket, seat, desk))
+        async with asyncio.TaskGroup() as tasks:
+            for each in (visit.send(), visit.receive(), visit.beat(), visit.work(), visit.stay(hello)):
+                tasks.create_task(each)
     except* Closed as closed:
-        await _close(websocket, _first(closed))
-    except* (WebSocketDisconnect, RuntimeError, OSError):
-        pass  # the browser went; it comes back with its last number
+        end = _first(closed)
+    except* WebSocketDisconnect as gone:  # it comes back with its last number, or was closed by somebody
+        visit.left = visit.left or _first(gone).code in LEFT
+    except* (RuntimeError, OSError):
+        pass
     except* Exception as broken:  # noqa: BLE001  the end of a socket
-        log.error("stream.failed", seat=seat.name, error=repr(broken.exceptions[0]))
-        await _close(websocket, Closed(1011, "something of ours broke"))
+        log.error("stream.failed", seat=visit.seat, error=repr(broken.exceptions[0]))
+        end = Closed(1011, "something of ours broke")
     finally:
-        seat.detach(socket, desk.clock().timestamp())
+        visit.leave()
+    if end is not None:
+        await _close(websocket, end)
+    await visit.finish()
 
 
-def _first(group: BaseExceptionGroup[Closed]) -> Closed:
+def _first(group: BaseExceptionGroup[E]) -> E:
     inner = group.exceptions[0]
-    return inner if isinstance(inner, Closed) else _first(inner)
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 async def _close(websocket: WebSocket, closed: Closed) -> None:
@@ -122,67 +150,196 @@ async def _text(websocket: WebSocket) -> str:
     return text
 
 
-async def _send(websocket: WebSocket, socket: Socket, desk: Desk) -> None:
-    while True:
-        message = await _next(socket, desk)
-        if socket.slow.is_set():
-            raise Closed(CLOSE_TOO_SLOW, "this browser does not keep up: come back for a snapshot")
-        try:
-            async with asyncio.timeout(SEND_WAIT_S):
-                await websocket.send_json(message)
-        except TimeoutError as error:
-            raise Closed(CLOSE_TOO_SLOW, "a message was not taken in time") from error
+class Visit:
+    """One browser's connection. Its public methods are the tasks that it consists of."""
 
+    def __init__(self, websocket: WebSocket, desk: Desk) -> None:
+        self.left = False  # somebody closed the page
+        self._websocket = websocket
+        self._desk = desk
+        self._socket = Socket()
+        self._place: Place | None = None
+        self._todo: asyncio.Queue[Painted | Seen | Command] = asyncio.Queue(TODO_MAX)
+        self._job: asyncio.Task[None] | None = None
+        self._heard_s = _now_s()
 
-async def _next(socket: Socket, desk: Desk) -> Message:
-    """The next message to send; when nothing happens a ping."""
-    try:
-        async with asyncio.timeout(PING_S):
-            return await socket.queue.get()
-    except TimeoutError:
-        return {"type": "ping", "at_ms": round(desk.clock().timestamp() * 1000)}
+    @property
+    def seat(self) -> str:
+        """The seat's name, "" as long as we do not know whose browser this is."""
+        return self._place.seat.name if self._place else ""
 
+    def leave(self) -> None:
+        """This browser no longer counts."""
+        if self._place is not None:
+            self._place.seat.detach(self._socket, self._desk.clock().timestamp(), left=self.left)
 
-async def _watch_sign_in(socket: Socket, seat: LiveSeat, desk: Desk) -> None:
-    """However much is said on the socket: whoever signed out, or was disabled, sees no more. Work on the page, and a call on it, keep
-    the sign-in alive: nobody is signed out in the middle of a talk."""
-    while True:
-        await asyncio.sleep(SIGNED_IN_CHECK_S)
-        is_life, socket.active = socket.active or seat.has_call, False
-        if not await _still_signed_in(desk, is_life):
+    # --- coming in, and staying ---
+
+    async def recognise(self) -> None:
+        """Strangers go before they have said a word. When the records do not answer soon, the question is put again later."""
+        with contextlib.suppress(*AWAY):
+            async with asyncio.timeout(LATE_S):
+                await self._sign_in()
+
+    async def _sign_in(self) -> Place:
+        self._place = self._place or await self._desk.sign_in()
+        if self._place is None:
             raise Closed(CLOSE_NOT_SIGNED_IN, "signed out")
+        return self._place
 
-
-async def _still_signed_in(desk: Desk, is_life: bool) -> bool:
-    try:
-        return await desk.signed_in(is_life)
-    except (DatabaseTimeout, Overloaded):
-        return True  # a slow database signs nobody out
-
-
-async def _receive(websocket: WebSocket, socket: Socket, desk: Desk) -> None:
-    while True:
-        text = await _text(websocket)
+    async def stay(self, hello: Hello) -> None:
+        """Take the seat as soon as the records say whose it is, then watch over the sign-in."""
+        late = asyncio.get_running_loop().call_later(LATE_S, self._tell_away)
         try:
-            message = INCOMING.validate_json(text)
-        except ValidationError as error:
-            raise Closed(CLOSE_BAD_MESSAGE, f"{error.error_count()} faults in a message") from error
+            while not await self._entered(hello):
+                self._tell_away()
+                await asyncio.sleep(ENTER_AGAIN_S)
+        finally:
+            late.cancel()
+        await self._watch_sign_in()
+
+    async def _entered(self, hello: Hello) -> bool:
+        try:
+            place = await self._sign_in()
+            self._socket.browser = hello.browser
+            await place.seat.attach(self._socket, hello.epoch, hello.seq, hello.have, hello.lists)
+        except AWAY as error:
+            log.warning("stream.records_away", seat=self.seat, error=repr(error))
+            self._place = (
+                None  # asked anew: until then he may have signed out, and a seat without browsers is forgotten
+            )
+            return False
+        return True
+
+    def _tell_away(self) -> None:
+        """Better a page that says what is the matter than one that loads for ever."""
+        away = self._desk.hub.degraded | {"database"}
+        if self._socket.told != away:
+            self._socket.told = away
+            self._socket.send(state(away, leader=False))
+
+    async def _watch_sign_in(self) -> None:
+        """However much is said on the socket: whoever signed out, or was disabled, sees no more. Work on the page, and a call on it,
+        keep the sign-in alive: nobody is signed out in the middle of a talk."""
+        while True:
+            await asyncio.sleep(SIGNED_IN_CHECK_S)
+            has_call = self._place is not None and self._place.seat.has_call
+            is_life, self._socket.active = self._socket.active or has_call, False
+            if not await self._still_signed_in(is_life):
+                raise Closed(CLOSE_NOT_SIGNED_IN, "signed out")
+
+    async def _still_signed_in(self, is_life: bool) -> bool:
+        try:
+            return await self._desk.signed_in(is_life)
+        except AWAY:
+            return True  # a database that is slow or away signs nobody out
+
+    # --- out ---
+
+    async def send(self) -> None:
+        while True:
+            message = await self._socket.queue.get()
+            if self._socket.slow.is_set():
+                raise Closed(CLOSE_TOO_SLOW, "this browser does not keep up: come back for a snapshot")
+            try:
+                async with asyncio.timeout(SEND_WAIT_S):
+                    await self._websocket.send_text(message if isinstance(message, str) else text_of(message))
+            except TimeoutError as error:
+                raise Closed(CLOSE_TOO_SLOW, "a message was not taken in time") from error
+
+    async def beat(self) -> None:
+        """Ask every PING_S whether anybody is there, from a moment of its own: a thousand browsers may have come at once."""
+        self._heard_s = _now_s()  # it has just said hello
+        wait_s = random.uniform(0, PING_S)
+        while (left_s := self._heard_s + SILENCE_S - _now_s()) > 0:
+            await asyncio.sleep(min(wait_s, left_s))
+            self._socket.send(f'{{"type":"ping","at_ms":{round(self._desk.clock().timestamp() * 1000)}}}')
+            wait_s = PING_S
+        raise Closed(CLOSE_TOO_SLOW, f"not heard of for {SILENCE_S:g} s")
+
+    # --- in ---
+
+    async def receive(self) -> None:
+        """Reads on while the database works: a slow command must not look like a browser that is gone."""
+        while True:
+            text = await _text(self._websocket)
+            self._heard_s = _now_s()
+            try:
+                message = INCOMING.validate_json(text)
+            except ValidationError as error:
+                raise Closed(CLOSE_BAD_MESSAGE, f"{error.error_count()} faults in a message") from error
+            self._take(message)
+
+    def _take(self, message: Hello | Pong | Bye | Painted | Seen | Command) -> None:
         match message:
             case Pong(seq=seq):
-                socket.seq_acked = seq
-            case Painted() | Seen():
-                await _acknowledge(message, desk)
-            case Command():
-                socket.active = True
-                await _command(message, socket, desk)
+                self._socket.seq_acked = seq
+            case Painted() | Seen() | Command():
+                self._socket.active = self._socket.active or isinstance(message, Command)
+                self._keep(message)
+            case Bye():
+                self.left = True
+                raise Closed(1000, "bye")
             case Hello():
                 raise Closed(CLOSE_BAD_MESSAGE, "hello twice")
 
+    def _keep(self, message: Painted | Seen | Command) -> None:
+        if self._place is None:
+            raise Closed(CLOSE_BAD_MESSAGE, f"expected {message.type} after the seat was shown")
+        try:
+            self._todo.put_nowait(message)
+        except asyncio.QueueFull:
+            raise Closed(CLOSE_TOO_SLOW, f"{TODO_MAX} messages wait for the database") from None
 
-async def _acknowledge(message: Painted | Seen, desk: Desk) -> None:
+    async def work(self) -> None:
+        """What was asked for, in its order. A connection that ends does not undo what is under way."""
+        while True:
+            message = await self._todo.get()
+            self._job = asyncio.create_task(self._do(message))
+            await asyncio.shield(self._job)
+
+    async def finish(self) -> None:
+        """Do what was asked for before the end: the last note is often saved by the closing of the page."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_S):
+                while self._job is not None:
+                    await asyncio.wait([self._job])
+                    broken = self._job.exception()
+                    going_on = broken is None and not self._todo.empty()
+                    self._job = asyncio.create_task(self._do(self._todo.get_nowait())) if going_on else None
+
+    async def _do(self, message: Painted | Seen | Command) -> None:
+        assert self._place is not None
+        by = self._place.by()
+        if isinstance(message, Command):
+            self._socket.send(await _result(message, by, self._desk))
+            if message.name == "dismiss":  # the one command without an event of its own
+                self._desk.hub.agent_changed(by.agent)
+        else:
+            await _acknowledge(message, by, self._desk)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _result(command: Command, by: By, desk: Desk) -> Message:
+    answer: Message = {"type": "result", "key": command.key, "ok": True}
     try:
-        await desk.db.work(acknowledge, message, agent=desk.by().agent, now=desk.clock())
-    except (DatabaseTimeout, Overloaded) as error:
+        await perform(command, by, db=desk.db, controls=desk.controls, clock=desk.clock)
+    except Refused as refused:
+        log.info("stream.refused", command=command.name, code=refused.code, why=str(refused))
+        answer |= {"ok": False, "error": {"code": refused.code, "text": str(refused)}}
+    except AWAY as error:
+        log.warning("stream.busy", command=command.name, error=repr(error))
+        answer |= {"ok": False, "error": {"code": "busy", "text": "the records do not answer"}}
+    return answer
+
+
+async def _acknowledge(message: Painted | Seen, by: By, desk: Desk) -> None:
+    try:
+        await desk.db.work(acknowledge, message, agent=by.agent, now=desk.clock())
+    except AWAY as error:
         log.warning("stream.ack_lost", offer=message.offer, error=repr(error))
 
 
@@ -209,17 +366,3 @@ def _read_at(session: Session, offer: Offer) -> dt.datetime:
     key = f"delivered:{offer.device_channel}"
     row = session.scalar(select(EventRow).where(EventRow.key == key))
     return dt.datetime.fromisoformat(CallDelivered.of(row.body).read_at) if row else offer.offered_at
-
-
-async def _command(command: Command, socket: Socket, desk: Desk) -> None:
-    answer: Message = {"type": "result", "key": command.key, "ok": True}
-    try:
-        await perform(command, desk.by(), db=desk.db, controls=desk.controls, clock=desk.clock)
-    except Refused as refused:
-        log.info("stream.refused", command=command.name, code=refused.code, why=str(refused))
-        answer |= {"ok": False, "error": {"code": refused.code, "text": str(refused)}}
-    except (DatabaseTimeout, Overloaded) as error:
-        answer |= {"ok": False, "error": {"code": "busy", "text": str(error)}}
-    socket.send(answer)
-    if command.name == "dismiss":  # the one command without an event of its own
-        desk.hub.agent_changed(desk.by().agent)

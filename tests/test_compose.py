@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from cti.asterisk import debs
+from cti.cluster import haproxy
+from cti.cluster.haproxy import Back
 from cti.config import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -40,16 +42,39 @@ def test_compose_file_fits_the_schema(compose: dict[str, Any]):
 
 def test_bridge_asterisk_and_postgresql_are_there_and_watched(compose: dict[str, Any]):
     services = compose["services"]
-    assert set(services) == {"bridge", "asterisk", "postgresql"}
+    assert {name for name, each in services.items() if "profiles" not in each} == {"bridge", "asterisk", "postgresql"}
     assert all("healthcheck" in each and each["restart"] == "unless-stopped" for each in services.values())
     assert services["asterisk"]["depends_on"]["bridge"]["condition"] == "service_healthy"
     assert services["bridge"]["depends_on"]["postgresql"]["condition"] == "service_healthy"
 
 
+def test_the_cluster_adds_a_bridge_a_bus_and_a_load_balancer(compose: dict[str, Any]):
+    services = compose["services"]
+    added = {name: each for name, each in services.items() if "profiles" in each}
+    assert set(added) == {"bridge2", "valkey", "haproxy"}
+    assert all(each["profiles"] == ["cluster"] for each in added.values())
+    first, second = (services[name]["environment"] for name in ("bridge", "bridge2"))
+    assert second["SANTRAL_NODE"] != Settings().node
+    assert {name for name in second if second[name] != first.get(name)} == {"SANTRAL_NODE", "SANTRAL_BUS_URL"}
+    assert filled(second["SANTRAL_BUS_URL"]).startswith("redis://valkey")
+    assert services["bridge2"]["depends_on"]["bridge"]["condition"] == "service_healthy"
+
+
+def test_the_load_balancer_is_configured_as_on_one_machine(compose: dict[str, Any]):
+    bridges = [Back(name, name, 8080, Settings().agi_port) for name in ("bridge", "bridge2")]
+    text = haproxy.config(
+        bridges, pages="0.0.0.0:8080", agi=f"0.0.0.0:{Settings().agi_port}", name_server="127.0.0.11:53"
+    )
+    written = (ROOT / compose["configs"]["haproxy"]["file"]).read_text(encoding="utf-8")
+    assert written.partition("\n\n")[2] == text
+    (mounted,) = compose["services"]["haproxy"]["configs"]
+    assert mounted["source"] in compose["configs"]
+
+
 def test_volumes_and_networks_that_are_used_are_declared(compose: dict[str, Any]):
     for service in compose["services"].values():
         assert set(service["networks"]) <= set(compose["networks"])
-        assert {mount.split(":")[0] for mount in service["volumes"]} <= set(compose["volumes"])
+        assert {mount.split(":")[0] for mount in service.get("volumes", ())} <= set(compose["volumes"])
 
 
 def test_every_port_is_published_on_loopback_unless_somebody_says_otherwise(compose: dict[str, Any]):
@@ -58,7 +83,7 @@ def test_every_port_is_published_on_loopback_unless_somebody_says_otherwise(comp
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-@pytest.mark.parametrize("service", ["bridge", "asterisk"])
+@pytest.mark.parametrize("service", ["bridge", "bridge2", "asterisk"])
 def test_every_setting_of_a_service_is_one_and_may_have_that_value(
     compose: dict[str, Any], service: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -74,7 +99,7 @@ def test_bridge_and_asterisk_agree(compose: dict[str, Any]):
     bridge, asterisk = (compose["services"][name] for name in ("bridge", "asterisk"))
     assert bridge["volumes"] == asterisk["volumes"], "prompts, recordings and passwords pass through it"
     assert bridge["environment"]["SANTRAL_ASTERISK_HOST"] in compose["services"]
-    assert asterisk["environment"]["SANTRAL_AGI_HOST"] in compose["services"]
+    assert filled(asterisk["environment"]["SANTRAL_AGI_HOST"]) in compose["services"]
     subnet = compose["networks"]["inside"]["ipam"]["config"][0]["subnet"]
     assert subnet in asterisk["environment"]["SANTRAL_ASTERISK_PERMIT"]
     first, last = (asterisk["environment"][f"SANTRAL_RTP_{end}"] for end in ("START", "END"))
@@ -83,7 +108,7 @@ def test_bridge_and_asterisk_agree(compose: dict[str, Any]):
 
 def test_no_secret_is_written_down(compose: dict[str, Any]):
     for service in compose["services"].values():
-        for name, value in service["environment"].items():
+        for name, value in service.get("environment", {}).items():
             if "PASSWORD" in name or "SECRET" in name:
                 assert INTERPOLATION.fullmatch(value), name
     required = re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

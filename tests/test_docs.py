@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib
 import json
 import re
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, TypeAdapter
 
+from benchmarks.chaos import schedule
 from cti import events, run
 from cti.config import Settings
 from cti.records import imports
@@ -98,9 +100,11 @@ def test_an_events_example_is_that_event(name: str):
 
 SOCKET = sections(page("docs/protocol.md"), "##")
 SERVER = {
-    "snapshot": {"type", "v", "epoch", "seq", "seat"},
+    "snapshot": {"type", "v", "epoch", "seq", "leader", "seat"},
     "event": {"type", "seq", "changes"},
-    "resumed": {"type", "epoch", "seq"},
+    "resumed": {"type", "epoch", "seq", "leader", "changes"},
+    "state": {"type", "degraded", "leader"},
+    "move": {"type", "after_ms"},
     "ping": {"type", "at_ms"},
     "result": {"type", "key", "ok"},
 }
@@ -115,7 +119,7 @@ PARTS: dict[str, tuple[str, TypeAdapter[Any]] | None] = {
 
 def test_every_client_message_is_shown_and_taken():
     taken = [protocol.INCOMING.validate_python(each) for each in fenced(SOCKET["From the browser"])]
-    assert {each.type for each in taken} == {"hello", "pong", "painted", "seen", "command"}
+    assert {each.type for each in taken} == {"hello", "pong", "bye", "painted", "seen", "command"}
     commands = protocol.Command.model_fields["name"].annotation
     assert {each.name for each in taken if isinstance(each, protocol.Command)} == set(commands.__args__)  # type: ignore[union-attr]
 
@@ -204,10 +208,55 @@ def test_what_is_said_to_work_names_tests_that_exist(cells: list[str]):
     _, _, state, text = cells
     assert "::" in text or state != "works"
     assert "Missing:" in text or state != "partly"
-    missing = [
-        f"{path}::{name}" for path, name in re.findall(r"`(tests/[^`:]+)::(\w+)`", text) if name not in names_in(path)
+
+
+# --- reliability ---
+
+FAULTS = rows(sections(page("docs/reliability.md"), "##")["Fault by fault"])[1:]
+PLACE = re.compile(r"`([\w/]+\.py)`")
+NUMBER = re.compile(r"`([A-Z][A-Z_]+) = ([\d_.]+)`")
+
+
+@pytest.mark.parametrize("cells", FAULTS, ids=lambda cells: cells[0])
+def test_each_fault_says_who_sees_what_and_what_shows_it(cells: list[str]):
+    assert len(cells) == 5
+    assert all(cells), "expected a word about the caller, the agent, the data and the proof"
+    assert re.search(r"`tests/[^`]+::|`make chaos`|Shown by nothing yet", cells[-1]), cells[-1]
+
+
+def test_every_fault_of_the_bench_is_explained():
+    told = page("docs/reliability.md"), page("docs/chaos.md")
+    assert [kind for kind in schedule.LASTS_S for text in told if f"`{kind}`" not in text] == []
+
+
+def numbers() -> list[tuple[str, str, str]]:
+    """(where it is said to stand, name, value) of every `NAME = value`; a paragraph or a table's row names the file first."""
+    blocks = re.split(r"\n\n|\n(?=[|-])", page("docs/reliability.md"))
+    return [
+        (place, name, value)
+        for block in blocks
+        for place, tail in zip(PLACE.findall(block), PLACE.split(block)[2::2], strict=True)
+        for name, value in NUMBER.findall(tail)
     ]
-    assert missing == []
+
+
+@pytest.mark.parametrize(("place", "name", "value"), numbers())
+def test_a_number_that_is_named_is_the_code_s(place: str, name: str, value: str):
+    module = importlib.import_module(place.removesuffix(".py").replace("/", "."))
+    ours = Settings.model_fields[name.removeprefix("SANTRAL_").lower()].default if name.startswith("SANTRAL_") else getattr(module, name)
+    assert ours == float(value)
+
+
+def test_every_number_has_its_file():
+    assert len(numbers()) == len(NUMBER.findall(page("docs/reliability.md"))) > 0
+
+
+# --- figures ---
+
+
+def test_every_figure_is_explained():
+    named = re.findall(r'"(santral_\w+)"', page("cti/app.py") + page("cti/metrics.py"))
+    assert [name for name in named if f"`{name}" not in page("docs/operations.md")] == []
 
 
 # --- every page ---
@@ -234,10 +283,19 @@ def test_links_and_images_lead_somewhere(path: Path):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_files_and_tests_that_are_named_exist(path: Path):
     """`cti/…`, `tests/…::test_…` and the like, in backquotes, unless they stand for many (…, *, <…>)."""
-    top = "asterisk_conf|cti|docs|ivr|recordings|screenpop|tests"
-    for name in re.findall(rf"`((?:{top})/[\w./-]+)(?:::\w+)?`", path.read_text(encoding="utf-8")):
+    top = "asterisk_conf|benchmarks|cti|docs|ivr|recordings|screenpop|tests"
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(rf"`((?:{top})/[\w./-]+)(?:::\w+)?`", text):
         exists = (ROOT / name).exists() or name.startswith("recordings/")  # also a folder of the data folder
         assert exists, f"{path.name}: {name}"
+    tests = re.findall(r"`(tests/[^`:]+)::(\w+)`", text)
+    assert [f"{file}::{name}" for file, name in tests if name not in names_in(file)] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_make_target_that_is_named_exists(path: Path):
+    targets = set(re.findall(r"^(\w+):", page("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)) <= targets
 
 
 def test_images_are_small():

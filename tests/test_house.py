@@ -24,9 +24,9 @@ TOP_LEVEL = {
 }  # fmt: skip
 
 PURE = {
-    "cti.numbers", "cti.events", "cti.line", "cti.identity", "cti.identity_texts", "cti.calls",
-    "ivr.document", "ivr.engine", "ivr.checks", "ivr.prompts", "ivr.facts", "ivr.fields", "ivr.numerals",
-    "screenpop.protocol", "screenpop.board", "screenpop.kpis", "screenpop.staffing",
+    "cti.numbers", "cti.events", "cti.line", "cti.identity", "cti.identity_texts", "cti.calls", "cti.bus.told", "cti.bus.hints",
+    "ivr.conditions", "ivr.document", "ivr.engine", "ivr.graph", "ivr.checks", "ivr.prompts", "ivr.facts", "ivr.fields", "ivr.numerals",
+    "screenpop.protocol", "screenpop.board", "screenpop.heard", "screenpop.unwritten", "screenpop.kpis", "screenpop.staffing",
     "recordings.retention", "recordings.verdict",
 }  # fmt: skip
 

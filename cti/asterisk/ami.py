@@ -11,7 +11,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -25,10 +25,13 @@ log = structlog.get_logger(__name__)
 BLOCK_BYTES_MAX = 64 * 1024
 READ_BYTES = 64 * 1024
 LISTED_MAX = 50_000  # blocks in one answer; 4,000 members were 1.1 MB and 40 ms
-RETRY_MIN_S, RETRY_MAX_S = 0.2, 5.0
+RETRY_MIN_S, RETRY_MAX_S = 0.2, 1.0  # short: a restarted switch has to be whole again within 5 s of its boot
 CONNECT_TIMEOUT_S = 5.0
 ACTION_TIMEOUT_S = 2.0
 LIST_TIMEOUT_S = 10.0
+LATE_S = 1.0  # an event that we read this long after the switch wrote it happened then, not now
+LATE_MAX_S = 3600.0  # more than this is no delay but two clocks that disagree
+TOLD_BYTES_MAX = 1 << 20  # unsent orders that nobody waits for; more and the switch does not read: they are dropped
 PING_EVERY_S = 5.0
 GREETING = b"Asterisk Call Manager/"
 END = b"\r\n\r\n"
@@ -136,6 +139,16 @@ class Ami:
         """Send one action and return its answer. Raises Unsafe before anything is sent, AmiRefused, or AmiDown."""
         return (await self._ask(name, headers, is_list=False, timeout_s=ACTION_TIMEOUT_S)).answer.result()
 
+    def tell(self, name: str, each: Iterable[dict[str, str]]) -> None:
+        """Send one action for each set of headers and wait for no answer. Dropped without a connection. Raises Unsafe."""
+        if self._writer is None or self._writer.transport.get_write_buffer_size() > TOLD_BYTES_MAX:
+            return
+        self._writer.write(b"".join(encode(name, f"{self._session_id}-told", headers) for headers in each))
+
+    async def settled(self) -> None:
+        """Everything that `tell` sent before has been carried out: the switch answers in order. Raises AmiDown."""
+        await self.action("Ping")
+
     async def action_list(self, name: str, **headers: str) -> list[Message]:
         """Like `action`, for those that answer with a list of events; the closing event is not part of it."""
         return (await self._ask(name, headers, is_list=True, timeout_s=LIST_TIMEOUT_S)).events
@@ -233,8 +246,16 @@ class Ami:
         elif (asked := self._asked.get(first(message, "ActionID"))) and asked.is_list:
             self._listed(asked, message)
         else:
-            for fact in self._rings.facts(message, self._clock()):
+            for fact in self._rings.facts(message, self._happened_at(message)):
                 self._on_fact(fact)
+
+    def _happened_at(self, message: Message) -> float:
+        """Our clock, except for what waited for us while we were stopped or overloaded."""
+        now = self._clock()
+        with contextlib.suppress(ValueError):
+            written = float(first(message, "Timestamp") or now)
+            return written if LATE_S < now - written < LATE_MAX_S else now
+        return now
 
     def _answered(self, message: Message) -> None:
         asked = self._asked.get(first(message, "ActionID"))

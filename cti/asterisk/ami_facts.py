@@ -31,6 +31,7 @@ Message = Mapping[str, list[str]]
 
 TEXT_CHARS_MAX = 160
 RINGS_MAX = 10_000  # far above any switch; memory stays bounded even if Hangup events were to get lost
+TRUNK = "PJSIP/trunk"
 CONVERSATION, DID = "SANTRAL_CALL", "SANTRAL_DID"
 REASON_BY_CAUSE = {"17": "busy", "18": "no_answer", "19": "no_answer", "21": "rejected"}  # Q.850, of the device's leg
 STATE = {"0": "ready", "1": "ready", "6": "ringing", "4": "unavailable", "5": "unavailable"}  # the rest: in_use
@@ -61,6 +62,9 @@ class Channel:
     device: str
     state: str
     conversation: str
+    number_raw: str = ""
+    did: str = ""
+    queue: str = ""  # whose application it runs; for a caller who waits or talks
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,10 @@ class Rings:
 
     def resync(self, now: Snapshot, read_at_s: float) -> list[Fact]:
         """What must have happened while nobody listened, then how things stand: ends first, beginnings last."""
+        compared = self._compare(now, read_at_s)
+        return [each if isinstance(each, MemberChanged) else replace(each, reconstructed=True) for each in compared]
+
+    def _compare(self, now: Snapshot, read_at_s: float) -> list[Fact]:
         facts: list[Fact] = []
         for device_channel in [each for each in self._ringing if each not in now.channels]:
             facts += self._stop(device_channel, "lost", read_at_s)
@@ -111,23 +119,34 @@ class Rings:
         return [*facts, *self._missed(now, read_at_s)]
 
     def _missed(self, now: Snapshot, read_at_s: float) -> Iterator[Fact]:
-        """Devices that ring for a waiting caller, and nobody told us."""
+        """Devices that ring for a waiting caller or talk to one, and nobody told us."""
         agents = {member.device: member.agent for member in now.members}
         waiting = {entry.channel: entry for entry in now.waiting}
-        for channel in now.channels.values():
-            entry = waiting.get(channel.linked)
-            if entry and channel.id != entry.channel and channel.state != "Up" and channel.device in agents:
-                ring = DeviceRinging(
-                    read_at_s,
-                    channel=entry.channel,
-                    conversation=entry.conversation,
-                    queue=entry.queue,
-                    agent=agents[channel.device],
-                    device=channel.device,
-                    device_channel=channel.id,
-                    waited_s=entry.waited_s,
-                )
+        for leg in now.channels.values():
+            caller, entry = now.channels.get(leg.linked), waiting.get(leg.linked)
+            if leg.device not in agents or caller is None or caller.id == leg.id or (entry and leg.state == "Up"):
+                continue
+            ring = DeviceRinging(
+                read_at_s,
+                channel=caller.id,
+                conversation=caller.conversation,
+                queue=entry.queue if entry else caller.queue,
+                agent=agents[leg.device],
+                device=leg.device,
+                device_channel=leg.id,
+                waited_s=entry.waited_s if entry else 0.0,
+            )
+            if entry:
                 yield from self._began(ring)
+            elif leg.state == "Up" and leg.id not in self._answered and len(self._answered) < RINGS_MAX:
+                if caller.device.startswith(
+                    TRUNK
+                ):  # a call nobody wrote down is known from here on; colleagues' talks are not ours
+                    yield QueueJoined(
+                        read_at_s, caller.id, caller.conversation, caller.queue, caller.number_raw, caller.did
+                    )
+                yield ring
+                yield from self._picked_up(ring, read_at_s, waited_s=0.0)
 
     # --- one event each ---
 
@@ -161,6 +180,7 @@ class Rings:
             device=first(event, "Interface"),
             device_channel=first(event, "DestUniqueid"),
             waited_s=max(0.0, read_at_s - self._joined.get(channel, read_at_s)),
+            number_raw=_number(event),
         )
         yield from self._began(ring)
 
@@ -295,7 +315,7 @@ def _entry(event: Message, live: Mapping[str, Channel], read_at_s: float) -> Que
         channel=channel,
         conversation=live[channel].conversation if channel in live else "",
         queue=first(event, "Queue"),
-        number_raw="" if first(event, "CallerIDNum") == "unknown" else first(event, "CallerIDNum"),
+        number_raw=_number(event),
         waited_s=_seconds(event, "Wait"),
     )
 
@@ -307,7 +327,16 @@ def _channel(event: Message) -> Channel:
         device=first(event, "Channel").rpartition("-")[0],  # PJSIP/ali-0000001f is a call of the device PJSIP/ali
         state=first(event, "ChannelStateDesc"),
         conversation=variable(event, CONVERSATION),
+        number_raw=_number(event),
+        did=variable(event, DID),
+        queue=first(event, "ApplicationData").partition(",")[0] if first(event, "Application") == "Queue" else "",
     )
+
+
+def _number(event: Message) -> str:
+    """The caller's, as the dialplan cleaned it."""
+    number = first(event, "CallerIDNum")
+    return "" if number == "unknown" else number
 
 
 def _seconds(event: Message, key: str) -> float:

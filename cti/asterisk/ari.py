@@ -1,29 +1,26 @@
-"""One socket per node to Asterisk's ARI: events in, requests out, and a task for every call that this node claimed.
+"""A node's calls: which ones it claims, takes over, drives with a task each, and lets go of again.
 
-The reader only parses and hands on, and never waits: Asterisk cuts off a reader that stops for 0.1 s. A call's order is
-kept because one line hears its events one after the other; calls do not wait for one another.
+A call's order is kept because one line hears its events one after the other; calls do not wait for one another. The switch alone knows
+whose a call is. A node that was stopped for a while (SIGSTOP, a machine that swaps) may have lost its calls to another one in the
+meantime without having heard of it, so after every gap it asks before it commands (`_sure`): two nodes never drive one call.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import random
+import datetime as dt
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, assert_never
 
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from cti.asterisk.ari_events import READERS as USED
 from cti.asterisk.ari_events import (
     TAKEOVER,
     Answered,
     Entered,
-    Garbled,
     HangupSeen,
     Key,
     Left,
@@ -34,26 +31,26 @@ from cti.asterisk.ari_events import (
     Said,
     channel_ids,
     channel_name,
-    read,
-    rest_request,
+    started_at,
 )
-from cti.asterisk.ari_line import AriLine, Conflict, Gone, Refused
+from cti.asterisk.ari_line import AriLine, Conflict, Gone, Refused, playbacks
+from cti.asterisk.ari_socket import AriSocket
 from cti.asterisk.wire import Unsafe, path
 from cti.line import ChannelGone, HungUp, LineFailed
 
 log = structlog.get_logger(__name__)
 
-RETRY_MIN_S, RETRY_MAX_S = 0.2, 5.0
-FRAME_BYTES_MAX = 4 * 2**20
-OPEN_TIMEOUT_S = 5.0
-REQUEST_TIMEOUT_S = 2.0
-# A request that waits in the switch holds up the answer to a ping, and the slowest allowed request takes 2 s.
-PING_EVERY_S, PING_TIMEOUT_S = 2.0, 5.0
-GONE_STATUS, CONFLICT_STATUS, ERROR_STATUS = 404, 409, 400
+PULSE_S = 0.1
+STALLED_S = 0.5  # our loop did not run for this long: another node may have our calls (it waits at least 1 s before it takes them)
+MOVES_AT_ONCE = 16
+
+
+async def _at_once() -> None:
+    """Nothing has to be waited for."""
 
 
 class Ari:
-    """The socket of one node. `run()` keeps it open and drives the calls until it is cancelled or replaced."""
+    """One node at one switch. `run()` keeps the socket open and drives the calls until it is cancelled or replaced."""
 
     def __init__(
         self,
@@ -67,84 +64,54 @@ class Ari:
         may_claim: Callable[[], bool],
         on_channel_gone: Callable[[ChannelGone], None] = lambda gone: None,
         on_replaced: Callable[[], None] = lambda: None,
+        before_release: Callable[[], Awaitable[None]] = _at_once,
+        on_taken_away: Callable[[str], None] = lambda channel: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`on_call` is the life of one call: it may raise what it likes, the caller then goes to the dialplan's fallback.
 
-        `may_claim` is asked for each new call and must not wait. `application` is this node's own name: a second
-        socket with it silences this one for good. `clock` gives Unix seconds for facts.
+        `may_claim` is asked for each new call and must not wait. `before_release` is awaited before a call is given back to the
+        dialplan; `on_taken_away` hears of one that went without us. `clock` gives Unix seconds for facts.
         """
-        self._address = f"ws://{host}:{port}/ari/events?app={path(application)}"
-        self._credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._application = application
         self._on_call, self._may_claim = on_call, may_claim
         self._on_channel_gone, self._on_replaced = on_channel_gone, on_replaced
+        self._before_release, self._on_taken_away = before_release, on_taken_away
         self._clock = clock
-        self.connected = asyncio.Event()  # set while the socket is open and listened to
-        self._socket: ClientConnection | None = None
-        self._requests = 0
-        self._pending: dict[str, asyncio.Future[Answered]] = {}
+        self._socket = AriSocket(host, port, user, password, application, opened=self._opened, heard=self._hand_on)
+        self.connected = self._socket.connected
+        self.request = self._socket.request
         self._lines: dict[str, AriLine] = {}
         self._tasks: dict[AriLine, asyncio.Task[None]] = {}
         self._small_tasks: set[asyncio.Task[None]] = set()
         self._replaced = False
+        self._awake_at = 0.0  # the loop's clock, when our loop last ran for certain
+        self._asking: asyncio.Task[None] | None = (
+            None  # whose are my calls? Set from the gap until the switch has answered
+        )
 
     @property
     def calls(self) -> int:
         """How many calls this node drives at the moment."""
         return len(self._lines)
 
+    @property
+    def driven(self) -> list[str]:
+        """The channels that wait for us to do something, and may not be given up by the switch. Empty while it is not sure whose
+        they are."""
+        if self._stalled():
+            return []
+        return [line.caller.channel for line in self._lines.values() if not line.released and line.hung_up is None]
+
     async def run(self) -> None:
-        """Keep the socket open; refused, 503 and nonsense all mean "not yet". Returns when another socket replaced ours."""
-        failures = 0
+        """Returns when another socket replaced ours."""
+        self._awake_at = _now()
+        pulse = asyncio.create_task(self._pulse(), name="ari-pulse")
         try:
-            while not self._replaced:
-                try:
-                    async with self._connect() as socket:
-                        failures = 0
-                        await self._session(socket)
-                except (OSError, TimeoutError, EOFError, WebSocketException) as problem:
-                    log.warning("ari.down", application=self._application, problem=_in_short(problem))
-                if not self._replaced:
-                    await asyncio.sleep(_delay_s(failures))
-                    failures += 1
+            await self._socket.run()
         finally:
+            pulse.cancel()
             await self._stop_tasks()
-
-    async def request(
-        self,
-        method: str,
-        uri: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        timeout_s: float = REQUEST_TIMEOUT_S,
-    ) -> Answered:
-        """Ask the switch. `uri` comes from `wire.path`, without `/ari`.
-
-        Raises Gone (404), Conflict (409), Refused (any other error), or LineFailed when no answer came within `timeout_s`
-        or there is no socket: then the switch may have done it or not. It is never sent a second time.
-        """
-        self._requests += 1
-        number = str(self._requests)
-        frame = rest_request(number, method, uri, query, body)
-        answered: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        self._pending[number] = answered
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._send(frame)
-                answer = await answered
-        except TimeoutError as late:
-            raise LineFailed(f"expected an answer to {method} {uri} within {timeout_s} s, none came") from late
-        finally:
-            del self._pending[number]
-            if answered.done() and not answered.cancelled():
-                answered.exception()  # it may have failed with the socket while we were still sending
-        if answer.status >= ERROR_STATUS:
-            raise _refusal(
-                answer.status, f"{method} {uri}: expected it to be done, got {answer.status} {answer.body:.200}"
-            )
-        return answer
 
     async def take_over(self, application: str) -> int:
         """Move the calls of a dead node's application to this one; returns how many. Each comes as a line, why=takeover.
@@ -155,11 +122,20 @@ class Ari:
             listed = await self.request("GET", path("applications", application))
         except Gone:
             return 0
-        taken = 0
-        for channel in channel_ids(listed.body):
-            if channel not in self._lines:
-                taken += await self._move_here(channel)
-        return taken
+        room = asyncio.Semaphore(MOVES_AT_ONCE)
+
+        async def move(channel: str) -> int:
+            async with room:
+                return await self._move_here(channel)
+
+        moves = [move(channel) for channel in channel_ids(listed.body) if channel not in self._lines]
+        return sum(await asyncio.gather(*moves))
+
+    async def let_all_go(self) -> None:
+        """Every caller to the dialplan, which has a queue for him; ends when all are there."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+        await asyncio.gather(*(self._let_go(line) for line in list(self._lines.values())))
 
     async def name_of(self, channel: str) -> str:
         """The channel's name, `PJSIP/1001-0000002a`; "" when there is no such channel. Raises LineFailed."""
@@ -169,70 +145,21 @@ class Ari:
             return ""
         return channel_name(answer.body)
 
+    async def switch_started_at(self) -> dt.datetime:
+        """When the switch itself was started: what it carried before is no more. Raises LineFailed."""
+        return started_at((await self.request("GET", "asterisk/info", query={"only": "status"})).body)
+
     async def hang_up(self, channel: str) -> None:
         """End a channel, ours or not; one that is gone is fine. Raises LineFailed."""
         with contextlib.suppress(Gone):
             await self.request("DELETE", path("channels", channel))
 
-    # --- the socket ---
-
-    def _connect(self) -> connect:
-        return connect(
-            self._address,
-            additional_headers={"Authorization": f"Basic {self._credentials}"},
-            proxy=None,
-            compression=None,
-            max_size=FRAME_BYTES_MAX,
-            open_timeout=OPEN_TIMEOUT_S,
-            ping_interval=PING_EVERY_S,
-            ping_timeout=PING_TIMEOUT_S,
-        )
-
-    async def _session(self, socket: ClientConnection) -> None:
-        self._socket = socket
-        self._soon(self._catch_up())
-        self.connected.set()
-        log.info("ari.up", application=self._application)
-        try:
-            async for message in socket:
-                self._heard(message)
-                if self._replaced:
-                    break
-        finally:
-            self.connected.clear()
-            self._socket = None
-            self._fail_pending()
-
-    async def _send(self, frame: str) -> None:
-        await self.connected.wait()
-        if self._socket is None:
-            raise LineFailed("expected a socket to the switch, it was just lost")
-        try:
-            await self._socket.send(frame)
-        except ConnectionClosed as lost:
-            raise LineFailed("the socket to the switch was lost; the request may have run") from lost
-
-    def _fail_pending(self) -> None:
-        for answered in self._pending.values():
-            if not answered.done():
-                answered.set_exception(LineFailed("the socket to the switch was lost; the request may have run"))
-
     # --- what is heard ---
-
-    def _heard(self, message: str | bytes) -> None:
-        try:
-            said = read(message)
-        except Garbled as garbled:
-            log.warning("ari.garbled", problem=str(garbled))
-            return
-        if said is not None:
-            self._hand_on(said)
 
     def _hand_on(self, said: Said) -> None:
         match said:
-            case Answered(request=number):
-                if (pending := self._pending.get(number)) and not pending.done():
-                    pending.set_result(said)
+            case Answered():
+                raise AssertionError("answers end in the socket")
             case Offered(channel=channel):
                 if channel not in self._lines and self._may_claim():
                     self._soon(self._claim(channel))
@@ -253,7 +180,7 @@ class Ari:
     def _entered(self, said: Entered) -> None:
         if said.channel in self._lines:
             return  # the same event twice
-        line = AriLine(said, self.request)
+        line = AriLine(said, self._command, self._before_release)
         self._lines[said.channel] = line
         task = asyncio.create_task(self._serve(line), name=f"call={said.channel}")
         self._tasks[line] = task
@@ -263,6 +190,7 @@ class Ari:
         line = self._lines.pop(channel, None)
         if line and line.hung_up is None and not line.released:
             log.warning("ari.taken_away", call=channel, by="another node, or the dialplan")
+            self._on_taken_away(channel)
             self._tasks[line].cancel()
 
     def _gone(self, channel: str, cause: str, said: HangupSeen) -> None:
@@ -274,6 +202,7 @@ class Ari:
     def _be_replaced(self) -> None:
         log.error("ari.replaced", application=self._application, hint="is a second node running under this name?")
         self._replaced = True
+        self._socket.stop()
         for task in self._tasks.values():
             task.cancel()
         self._on_replaced()
@@ -299,8 +228,6 @@ class Ari:
         except Exception:  # the end of a call: whatever broke, the caller goes on to the dialplan's fallback
             log.exception("ari.call_failed", call=channel)
         await self._let_go(line)
-        if self._lines.get(channel) is line:
-            del self._lines[channel]
 
     async def _let_go(self, line: AriLine) -> None:
         """Give a caller whom nobody drives any more to the dialplan; ends when he is there or gone, sockets may come and go."""
@@ -309,16 +236,91 @@ class Ari:
                 await line.let_go()
             except (Refused, HungUp) as refused:
                 log.info("ari.not_let_go", call=line.caller.channel, problem=str(refused))
-                return
+                break
             except LineFailed:
                 await self.connected.wait()
+        if self._lines.get(line.caller.channel) is line:
+            del self._lines[line.caller.channel]
+
+    # --- whose are my calls? ---
+
+    async def _pulse(self) -> None:
+        while True:
+            await asyncio.sleep(PULSE_S)
+            if self._lines and self._stalled():
+                log.warning("ari.stalled", stalled_s=round(_now() - self._awake_at, 2), calls=self.calls)
+                self._doubt()
+            self._awake_at = _now()
+
+    def _stalled(self) -> bool:
+        """Did our loop not run for a while, or do we still ask what became of our calls?"""
+        return self._asking is not None or _now() - self._awake_at > STALLED_S
+
+    def _doubt(self) -> None:
+        self._awake_at = _now()
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask_whose(), name="ari-whose")
+
+    async def _ask_whose(self) -> None:
+        """Ends when the switch has said which calls are in our application; the others are no longer ours."""
+        while True:
+            try:
+                listed = await self.request("GET", path("applications", self._application))
+                break
+            except Gone:
+                listed = None
+                break
+            except LineFailed as failed:
+                log.warning("ari.not_sure", problem=str(failed))
+                await self.connected.wait()
+        ours = set(channel_ids(listed.body)) if listed else set()
+        for channel, line in list(self._lines.items()):
+            if channel not in ours and line.hung_up is None:
+                await self._lost(line)
+        self._asking = None
+
+    async def _lost(self, line: AriLine) -> None:
+        """A call that is not in our application any more: gone from the switch, or with somebody else."""
+        channel = line.caller.channel
+        try:
+            await self.request("GET", path("channels", channel))
+            self._left(channel)
+        except Gone:
+            self._gone(channel, "", HangupSeen(channel, ""))
+        except LineFailed:
+            self._left(channel)
+
+    async def _command(
+        self,
+        method: str,
+        uri: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        timeout_s: float = 2.0,
+    ) -> Answered:
+        """A line's request: sent only when it is certain that the call is still ours."""
+        if self._stalled():
+            self._doubt()
+        if self._asking is not None:
+            await asyncio.shield(self._asking)
+        return await self.request(method, uri, query=query, body=body, timeout_s=timeout_s)
+
+    # --- after connecting ---
+
+    def _opened(self) -> None:
+        self._soon(self._catch_up())
 
     async def _catch_up(self) -> None:
         """After connecting: ask for only what we use, then find out what was missed without a socket."""
         try:
             await self._ask_for_less()
+            if self._lines:
+                self._doubt()
+            if self._asking is not None:
+                await asyncio.shield(self._asking)
             for line in list(self._lines.values()):
-                await self._look_after(line)
+                await self._look_after_playback(line)
             if taken := await self.take_over(self._application):
                 log.warning("ari.adopted", calls=taken, application=self._application)
         except LineFailed as failed:
@@ -329,16 +331,10 @@ class Ari:
         names = [{"type": name} for name in USED]
         await self.request("PUT", path("applications", self._application, "eventFilter"), body={"allowed": names})
 
-    async def _look_after(self, line: AriLine) -> None:
-        channel = line.caller.channel
-        try:
-            await self.request("GET", path("channels", channel))
-            if playback := line.playing:
-                await self._look_after_playback(line, playback)
-        except Gone:
-            self._gone(channel, "", HangupSeen(channel, ""))
-
-    async def _look_after_playback(self, line: AriLine, playback: str) -> None:
+    async def _look_after_playback(self, line: AriLine) -> None:
+        playback = line.playing
+        if not playback:
+            return
         try:
             await self.request("GET", path("playbacks", playback))
         except Gone:
@@ -347,11 +343,17 @@ class Ari:
     async def _move_here(self, channel: str) -> int:
         query = {"app": self._application, "appArgs": TAKEOVER}
         try:
+            # What plays would hold the move up until its end, and the caller's keys would be lost meanwhile.
+            await asyncio.gather(*(self._silence(playback) for playback in playbacks(channel)))
             await self.request("POST", path("channels", channel, "move"), query=query)
         except (Gone, Conflict, Unsafe) as lost:
             log.info("ari.not_taken_over", call=channel, problem=str(lost))
             return 0
         return 1
+
+    async def _silence(self, playback: str) -> None:
+        with contextlib.suppress(Gone):
+            await self.request("DELETE", path("playbacks", playback))
 
     # --- tasks ---
 
@@ -362,22 +364,12 @@ class Ari:
 
     async def _stop_tasks(self) -> None:
         """Calls stay where they are in the switch: another node, or this one after a restart, takes them over."""
-        tasks = [*self._tasks.values(), *self._small_tasks]
+        tasks = [*self._tasks.values(), *self._small_tasks, *([self._asking] if self._asking else [])]
         for task in tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _refusal(status: int, what: str) -> Refused:
-    kind = {GONE_STATUS: Gone, CONFLICT_STATUS: Conflict}.get(status, Refused)
-    return kind(status, what)
-
-
-def _delay_s(failures: int) -> float:
-    """Full jitter, so that nodes which lost the switch together do not come back together."""
-    return random.uniform(RETRY_MIN_S / 2, min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures, 10)))
-
-
-def _in_short(problem: BaseException) -> str:
-    return f"{type(problem).__name__}: {problem}"[:200]
+def _now() -> float:
+    return asyncio.get_running_loop().time()

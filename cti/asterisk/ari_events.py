@@ -5,6 +5,7 @@ Names are those of `rest-api/events.json` and `channels.json` of Asterisk 22.10;
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -205,6 +206,14 @@ def channel_name(body: str) -> str:
         return ""
     name = described.get("name", "") if isinstance(described, dict) else ""
     return name if isinstance(name, str) else ""
+
+
+def started_at(body: str) -> dt.datetime:
+    """When the switch was started, from its own description (`GET asterisk/info`)."""
+    try:
+        return dt.datetime.fromisoformat(json.loads(body)["status"]["startup_time"]).astimezone(dt.UTC)
+    except (ValueError, KeyError, TypeError) as problem:
+        raise Garbled(f"expected the switch's startup_time, got {body:.80}") from problem
 
 
 def channel_ids(body: str) -> list[str]:

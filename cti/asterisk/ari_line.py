@@ -6,9 +6,10 @@ The socket's reader tells the line what happened (`heard`, never waits, bounded)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, assert_never
 
 from cti.asterisk.ari_events import Answered, Entered, HangupSeen, Key, Played, Recorded
@@ -17,7 +18,13 @@ from cti.line import Ask, Caller, Digits, HungUp, LineFailed, Silence, ToQueue
 
 KEYS_MAX = 64  # keys ahead of the questions; more come from a stuck key, and are dropped
 PLAY_MAX_S = 300.0
+PLAYBACKS = (
+    3  # names of a line's playbacks, used in turn: whoever takes the call over knows them and can stop what plays
+)
 RECORD_GRACE_S = 5.0  # over the length asked for, until the switch must have said that it ended
+LAST_WORDS_S = (
+    1.0  # who hangs up instead of pressing # has left a message all the same; the switch says so a moment later
+)
 SCHEMES = ("sound:", "recording:", "digits:", "number:", "characters:", "tone:")
 
 
@@ -51,10 +58,20 @@ class Request(Protocol):
     ) -> Awaitable[Answered]: ...
 
 
+async def _at_once() -> None:
+    """Nothing has to be waited for."""
+
+
 class AriLine:
     """A call in our application, driven by one task. `why` it came: new | after (its talk, for a survey) | takeover."""
 
-    def __init__(self, entered: Entered, request: Request) -> None:
+    def __init__(
+        self, entered: Entered, request: Request, before_release: Callable[[], Awaitable[None]] = _at_once
+    ) -> None:
+        """`before_release` is awaited before the line is given back to the dialplan: by then nothing of ours may touch it any more."""
+        self._before_release = before_release
+        self.on_keyed: Callable[[str], None] = lambda keys: None  # hears what is keyed and not consumed, after each key
+        self._asked = ""  # keys of the question that is on
         self._caller = entered.caller
         self.conversation = entered.conversation  # empty on a new call
         self.why = entered.why
@@ -72,6 +89,16 @@ class AriLine:
     @property
     def caller(self) -> Caller:
         return self._caller
+
+    @property
+    def keyed(self) -> str:
+        """Keys that were pressed and that no answer has consumed: of the question that is on, then those ahead of the next one."""
+        return self._asked + "".join(self._keys)
+
+    def key_ahead(self, keys: str) -> None:
+        """As if the caller had pressed these: for whoever takes the call over."""
+        self._keys.extend(keys)
+        self._wake()
 
     @property
     def playing(self) -> str:
@@ -97,13 +124,17 @@ class AriLine:
     async def record(self, name: str, max_s: float, silence_s: float) -> float:
         self._recorded = None
         limits = {"maxDurationSeconds": math.ceil(max_s), "maxSilenceSeconds": math.ceil(silence_s)}
-        body = {"name": name, "format": "wav", "ifExists": "overwrite", "terminateOn": "#", **limits}
+        body = {"name": name, "format": "wav", "ifExists": "overwrite", "terminateOn": "#", "beep": True, **limits}
         await self._quiet()
         await self._command("POST", "record", body=body)
         until = _clock() + max_s + RECORD_GRACE_S
-        while not (recorded := self._recorded_as(name)):
-            if not await self._wait(until):
-                raise LineFailed(f"expected the recording {name} to end within {max_s} s, it did not")
+        try:
+            while not (recorded := self._recorded_as(name)):
+                if not await self._wait(until):
+                    raise LineFailed(f"expected the recording {name} to end within {max_s} s, it did not")
+        except HungUp:
+            if not (recorded := await self._last_words(name)):
+                raise
         self._keys.clear()  # the key that ended it answers nothing
         if recorded.problem:
             raise LineFailed(f"expected a recording {name}, the switch says: {recorded.problem}")
@@ -135,6 +166,7 @@ class AriLine:
         await self._quiet()
         self.released = True  # before the request: StasisEnd comes before its answer
         try:
+            await self._before_release()
             await self._command("POST", "continue")
         except LineFailed:
             self.released = False
@@ -167,6 +199,7 @@ class AriLine:
         spent, self._spent = self._spent, ""
         if key != spent and len(self._keys) < KEYS_MAX:
             self._keys.append(key)
+            self.on_keyed(self.keyed)
 
     def _end(self, cause: str) -> None:
         if self.hung_up is None:
@@ -179,17 +212,21 @@ class AriLine:
     # --- how it is done ---
 
     async def _collect(self, ask: Ask) -> Digits | Silence:
-        keys, until = "", _clock() + ask.first_s
-        while len(keys) < ask.keys_max:
+        self._asked, until = "", _clock() + ask.first_s
+        while len(self._asked) < ask.keys_max:
             while not self._keys:
                 if not await self._wait(until):
-                    return Digits(keys) if keys else Silence()
+                    return self._answer() if self._asked else Silence()
             key = self._keys.popleft()
             if key == ask.terminator:
-                return Digits(keys)
-            keys, until = keys + key, _clock() + ask.between_s
+                return self._answer()
+            self._asked, until = self._asked + key, _clock() + ask.between_s
         if ask.keys_max > 1:
             self._forgive(ask.terminator)
+        return self._answer()
+
+    def _answer(self) -> Digits:
+        keys, self._asked = self._asked, ""
         return Digits(keys)
 
     def _forgive(self, terminator: str) -> None:
@@ -203,7 +240,7 @@ class AriLine:
         uris = [_uri(name) for name in media]
         await self._quiet()
         self._plays += 1
-        self._playing, self._unplayable = f"{self._caller.channel}-{self._plays}", False
+        self._playing, self._unplayable = playbacks(self._caller.channel)[self._plays % PLAYBACKS], False
         playback = self._playing
         try:
             await self._command("POST", "play", playback, body={"media": uris})
@@ -232,6 +269,14 @@ class AriLine:
                 await self._request("DELETE", path("playbacks", playing))
             except Gone:
                 return  # it ended by itself a moment ago
+
+    async def _last_words(self, name: str) -> Recorded | None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                while not self._recorded_as(name):
+                    await self._news.wait()
+        recorded = self._recorded_as(name)
+        return recorded if recorded and not recorded.problem else None
 
     def _recorded_as(self, name: str) -> Recorded | None:
         return self._recorded if self._recorded and self._recorded.name == name else None
@@ -268,6 +313,11 @@ class AriLine:
         if self.hung_up is not None:
             raise HungUp(self.hung_up)
         return True
+
+
+def playbacks(channel: str) -> tuple[str, ...]:
+    """The names that playbacks of this channel may have."""
+    return tuple(f"{channel}-{number}" for number in range(PLAYBACKS))
 
 
 def _clock() -> float:

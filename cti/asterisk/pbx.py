@@ -56,7 +56,7 @@ SECRET_BYTES = 24
 MODULES = ("/usr/lib/{0}/asterisk/modules", "/usr/lib/asterisk/modules", "/usr/lib64/asterisk/modules")
 SHARES = ("/usr/share/asterisk", "/var/lib/asterisk")
 NUMBERS = (
-    *("sip_port", "http_port", "ami_port", "agi_port", "rtp_start", "rtp_end", "claim_timeout_ms"),
+    *("sip_port", "http_port", "ami_port", "agi_port", "rtp_start", "rtp_end", "claim_timeout_ms", "dead_man_s"),
     *("ivr_calls_max", "calls_max", "queue_wait_s", "queue_tries_max", "announce_every_s", "qualify_s"),
 )
 SAID_IN_FALLBACK = {  # prompt -> words; the prompt builder may put better voices in the same files
@@ -280,6 +280,7 @@ def _values(plan: Pbx, known: Secrets) -> dict[str, object]:
         "control_permit": plan.control_permit,
         "agi_host": plan.agi_host,
         "external_address": plan.external_address,
+        "system_name": plan.system_name,
         "media_address": "" if plan.host in ("0.0.0.0", "::") else plan.host,
         "trunk_matches": plan.carriers,
         "trunk_contact": plan.trunk_contact,

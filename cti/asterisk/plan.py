@@ -62,6 +62,8 @@ class Pbx:
     trunk_match: str = "127.0.0.2"  # the carrier's addresses or networks, separated by commas
     trunk_contact: str = ""  # the carrier's host:port for calls to customers; empty: none
     claim_timeout_ms: int = 400
+    dead_man_s: float = 3.0  # a call that nobody drives goes to the queue after this; 0: it waits for ever
+    system_name: str = ""  # among several Asterisk servers; every channel's id begins with it
     ivr_calls_max: int = 200
     calls_max: int = 400
     queue_wait_s: int = 1_800  # then an apology and the end of the call
@@ -142,8 +144,12 @@ def _problems(plan: Pbx) -> Iterator[str]:
             yield f"expected a path without any of {' '.join(sorted(UNSAFE_IN_PATH))}, got {str(folder)!r}"
     if not 1024 <= plan.rtp_start < plan.rtp_end <= 65_000:
         yield f"expected 1024 <= rtp_start < rtp_end <= 65000, got {plan.rtp_start} and {plan.rtp_end}"
+    if plan.system_name and not NAME.fullmatch(plan.system_name):
+        yield f"expected a system_name of letters, digits, _ and -, got {plan.system_name!r}"
     if not 0 <= plan.claim_timeout_ms <= 60_000:
         yield f"expected claim_timeout_ms from 0 to 60000, got {plan.claim_timeout_ms}"
+    if not 0 <= plan.dead_man_s <= 60:
+        yield f"expected dead_man_s from 0 to 60, got {plan.dead_man_s}"
 
 
 def _wrong_names(plan: Pbx) -> Iterator[str]:

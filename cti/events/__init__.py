@@ -23,6 +23,7 @@ from cti.events.calls import (
     FlowHeard,
     FlowLanguageChosen,
     FlowLeft,
+    FlowResumed,
     FlowSpoke,
     FlowStarted,
     NoteWritten,
@@ -36,6 +37,8 @@ from cti.events.calls import (
 )
 from cti.events.records import (
     AgentStateChanged,
+    CallbackSettled,
+    CallbackWanted,
     InteractionReceived,
     LinkEnded,
     LinkMade,
@@ -63,6 +66,8 @@ __all__ = [
     "CallIdentified",
     "CallQueued",
     "CallWrappedUp",
+    "CallbackSettled",
+    "CallbackWanted",
     "Candidate",
     "Event",
     "FlowEntered",
@@ -70,6 +75,7 @@ __all__ = [
     "FlowHeard",
     "FlowLanguageChosen",
     "FlowLeft",
+    "FlowResumed",
     "FlowSpoke",
     "FlowStarted",
     "InteractionReceived",

@@ -44,6 +44,14 @@ class CallEvent(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SwitchEvent(CallEvent):
+    """Something that the switch did. `reconstructed`: nobody heard it happen; it was found afterwards, by comparing the switch with
+    the ledger, and the envelope's time is when it was found."""
+
+    reconstructed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recorded:
     """An event in its envelope, as the ledger keeps it: `seq` grows by commit order and is never reused."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from cti.events.base import CallEvent
+from cti.events.base import CallEvent, SwitchEvent
 
 # --- the call ---
 
@@ -58,7 +58,7 @@ class CallIdentified(CallEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallQueued(CallEvent):
+class CallQueued(SwitchEvent):
     type = "call.queued"
     queue: str
     intent: str  # fault | billing | person | unknown ...
@@ -66,7 +66,7 @@ class CallQueued(CallEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallDelivered(CallEvent):
+class CallDelivered(SwitchEvent):
     """The agent's device rings (CSTA delivered). One offer is one ringing of one device."""
 
     type = "call.delivered"
@@ -80,7 +80,7 @@ class CallDelivered(CallEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallDiverted(CallEvent):
+class CallDiverted(SwitchEvent):
     """The device stopped ringing without an answer here; the offer is withdrawn."""
 
     type = "call.diverted"
@@ -90,7 +90,7 @@ class CallDiverted(CallEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallAnswered(CallEvent):
+class CallAnswered(SwitchEvent):
     """Agent and caller are talking (CSTA established)."""
 
     type = "call.answered"
@@ -101,7 +101,7 @@ class CallAnswered(CallEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallCleared(CallEvent):
+class CallCleared(SwitchEvent):
     """The agent's part of the talk ended (CSTA connection cleared)."""
 
     type = "call.cleared"
@@ -112,7 +112,7 @@ class CallCleared(CallEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallEnded(CallEvent):
+class CallEnded(SwitchEvent):
     """The caller's leg is gone. Every call.arrived gets exactly one."""
 
     type = "call.ended"
@@ -129,6 +129,14 @@ class FlowStarted(CallEvent):
     flow: str
     version: int
     language: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowResumed(CallEvent):
+    """Another driver (a node, or the same one after its restart) goes on with the call, at this node of the flow."""
+
+    type = "flow.resumed"
+    node: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,33 @@ class OutageClosed(Event):
     outage: str
 
 
+# --- callbacks ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackWanted(Event):
+    """Somebody is to be called back: his call was cut, or what he said could only be taken down."""
+
+    type = "callback.wanted"
+    callback: str
+    conversation: str
+    reason: str  # interrupted | message | noted
+    party: str | None
+    subscription: str | None
+    ticket: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackSettled(Event):
+    """The callback needs nobody any more."""
+
+    type = "callback.settled"
+    callback: str
+    conversation: str
+    state: str  # done | dropped
+    by: str
+
+
 # --- agents and people at their screens ---
 
 
@@ -126,7 +153,8 @@ class InteractionReceived(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordsRead(Event):
-    """Somebody looked at personal data: who, what, whose. `what` is party | timeline | recording | interactions | tickets."""
+    """Somebody looked at personal data: who, what, whose. `what` is party | timeline | recording | interactions | tickets |
+    calls | callbacks | message."""
 
     type = "records.read"
     user: str

@@ -10,12 +10,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, text
 
 import cti.records
 from cti.db import Base
 
 HERE = Path(__file__).parent
+UPGRADE_LOCK = 0x53414E55  # "SANU", beside the ledger's
 WITH_TABLES = ("cti.ledger", "cti.auth", "ivr.store")  # and every file of cti.records
 
 
@@ -37,7 +38,9 @@ def config(connection: Connection | None = None) -> Config:
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
-    """Bring the database to the newest shape; nothing happens when it is there already."""
+    """Bring the database to the newest shape; nothing happens when it is there already. Nodes that start together take turns."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
     command.upgrade(config(connection), to)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import ForeignKey, Index, String, Table, Text, bindparam, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from cti import ledger
 from cti.db import Base
 from cti.events import TicketAppended, TicketOpened
+from cti.records import effects
 from cti.records.conversations import Conversation
 
 FIRST_COUNT = 10_000  # so that a number has at least six digits to be read out: five counted ones and the check digit
@@ -140,6 +142,40 @@ def open_once(
     return Opened(ticket=ticket.id, number=ticket.number, new=new)
 
 
+def open_for_visit(
+    session: Session,
+    *,
+    visit: str,
+    subscription: str | None,
+    party: str | None,
+    matter: str,
+    channel: str,
+    conversation: str | None,
+    text: str = "",
+    now: dt.datetime,
+) -> Opened:
+    """`open_once` for one visit to a node of a flow, which `visit` names among all calls ("conversation:node:count"): however often
+    and from wherever it is asked, the answer is the first one, `new` included, also when the ticket was closed meanwhile."""
+
+    def make(session: Session) -> dict[str, Any]:
+        opened = open_once(
+            session, subscription=subscription, party=party, matter=matter, channel=channel, conversation=conversation,
+            text=text, now=now,
+        )  # fmt: skip
+        return dataclasses.asdict(opened)
+
+    return Opened(**effects.once(session, _key(visit), make, now=now))
+
+
+def take_turn(session: Session, visit: str) -> None:
+    """Before `open_for_visit`, for a piece of work that appends to the ledger earlier than it."""
+    effects.take_turn(session, _key(visit))
+
+
+def _key(visit: str) -> str:
+    return f"ticket:{visit}"
+
+
 def open_for(session: Session, subscriptions: Sequence[str]) -> list[TicketRow]:
     """Open tickets of these subscriptions, newest first."""
     if not subscriptions:
@@ -224,7 +260,7 @@ def _append(
         ticket=ticket.id, number=ticket.number, channel=channel, conversation=conversation, text=text
     )
     key = f"{event.type}:{ticket.id}:{conversation}" if conversation is not None else None
-    if ledger.append(session, event, now=now, key=key) is not None:
+    if ledger.append(session, event, now=now, key=key):
         ticket.contacts = Ticket.contacts + 1
         session.flush()
 

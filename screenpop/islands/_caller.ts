@@ -31,3 +31,8 @@ export function numberOf(card: Card): string {
   if (card.number) return plain(card.number);
   return word("number", card.number_kind);
 }
+
+/** The records could not be asked: all that is known is the number, and nothing can be written about the call yet. */
+export function isUnwritten(card: Card): boolean {
+  return card.identity.outcome === "unwritten";
+}

@@ -13,11 +13,18 @@ export function link(listen: Listener): Link {
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const join: ToStream = { kind: "join", url: url.href, language: page.language };
   const made = typeof SharedWorker === "undefined" ? alone(listen) : shared(listen, () => made.post(join));
+  const sayVisible = () => made.post({ kind: "visible", visible: document.visibilityState === "visible" });
   made.post(join);
+  sayVisible();
+  addEventListener("visibilitychange", sayVisible);
   addEventListener("online", () => made.post({ kind: "online", online: true }));
   addEventListener("offline", () => made.post({ kind: "online", online: false }));
   addEventListener("pagehide", () => made.post({ kind: "bye" }));
-  addEventListener("pageshow", (event) => event.persisted && made.post(join));
+  addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    made.post(join);
+    sayVisible();
+  });
   return made;
 }
 
@@ -36,6 +43,7 @@ function shared(listen: Listener, rejoin: () => void): Link {
 
 /** Fetched only where it is needed. What is said before it is there waits. */
 function alone(listen: Listener): Link {
+  listen({ kind: "elected", elected: true });
   const stream = import("./_stream").then(({ Stream }) => new Stream(listen));
   return { post: (message) => void stream.then((it) => it.hear(message, listen)) };
 }

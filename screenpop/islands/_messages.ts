@@ -16,6 +16,7 @@ export type ToStream =
   | { kind: "painted"; offer: string; ms: number }
   | { kind: "seen"; offer: string }
   | { kind: "online"; online: boolean }
+  | { kind: "visible"; visible: boolean } // is this tab before somebody's eyes?
   | { kind: "drop" } // for tests: as if the network had failed
   | { kind: "leave" } // signed out
   | { kind: "bye" }; // this tab goes away
@@ -27,6 +28,8 @@ export type FromStream =
   | { kind: "pending"; commands: Command[] }
   | { kind: "result"; command: Command; error: Trouble | null }
   | { kind: "clock"; ahead_ms: number }
+  | { kind: "state"; degraded: string[]; leader: boolean } // what of the server is away; is this browser the one that rings?
+  | { kind: "elected"; elected: boolean } // is this tab the one of this browser that rings?
   | { kind: "signed_out" };
 
 /** Wall-clock milliseconds that do not jump: tabs and workers can compare them. */

@@ -1,7 +1,7 @@
 // The middle: the selected card. Reading it top to bottom is the order in which an agent needs it before speaking.
 import { useRef } from "preact/hooks";
 import { Candidates } from "./_candidates";
-import { numberOf } from "./_caller";
+import { isUnwritten, numberOf } from "./_caller";
 import { dismiss, stateText, timer } from "./_cards";
 import { at } from "./_format";
 import { Headline } from "./_headline";
@@ -12,7 +12,7 @@ import { Path } from "./_path";
 import type { Card } from "./_protocol";
 import { Player } from "./_recording";
 import { useShown } from "./_shown";
-import { card, isPending, seat, send } from "./_store";
+import { card, isPending, seat, send, stale } from "./_store";
 import { Tickets } from "./_tickets";
 import { WrapUp } from "./_wrap_up";
 
@@ -36,13 +36,13 @@ function Shown({ card }: { card: Card }) {
         <Tickets card={card} />
         <div class="pop-columns">
           <Candidates card={card} />
-          {card.state !== "withdrawn" && <Path card={card} />}
+          {card.state !== "withdrawn" && !isUnwritten(card) && <Path card={card} />}
         </div>
         <Player card={card} />
       </div>
       <footer class="pop-foot">
         {card.state === "wrap_up" && <WrapUp card={card} />}
-        {card.state !== "withdrawn" && <Note card={card} />}
+        {card.state !== "withdrawn" && !isUnwritten(card) && <Note card={card} />}
       </footer>
     </article>
   );
@@ -55,7 +55,7 @@ function Head({ card }: { card: Card }) {
         <Chip tone={`tone-${card.state}`} icon="phone">
           {stateText(card)} <span class="tabular">{timer(card)}</span>
         </Chip>
-        {card.state === "talking" && <HangUp card={card} />}
+        {card.state === "talking" && !isUnwritten(card) && <HangUp card={card} />}
         {card.state === "withdrawn" && <PutAway card={card} />}
       </div>
       <Headline card={card} />
@@ -74,7 +74,7 @@ function Head({ card }: { card: Card }) {
   );
 }
 
-const OUTCOME_ICONS: Record<string, string> = { unique: "user", ambiguous: "users", none: "question", withheld: "eye-off", malformed: "alert" };
+const OUTCOME_ICONS: Record<string, string> = { unique: "user", ambiguous: "users", none: "question", withheld: "eye-off", malformed: "alert", unwritten: "alert" };
 
 function Facts({ card }: { card: Card }) {
   return (
@@ -109,7 +109,7 @@ function Fact({ name, value }: { name: string; value: string }) {
 function HangUp({ card }: { card: Card }) {
   const waiting = isPending("hang_up", card.id);
   return (
-    <button type="button" class="danger" disabled={waiting} onClick={() => hangUp(card)}>
+    <button type="button" class="danger" disabled={waiting || stale.value} onClick={() => hangUp(card)}>
       <Icon name="phone-down" />
       {t(waiting ? "pop.hanging_up" : "pop.hang_up")} <Keys of="Shift+F9" />
     </button>
@@ -124,8 +124,9 @@ function PutAway({ card }: { card: Card }) {
   );
 }
 
+/** Not while the page may be showing yesterday's call: this one cannot be taken back, so it does not wait in the outbox. */
 export function hangUp(card: Card): void {
-  if (card.state === "talking" && !isPending("hang_up", card.id)) send("hang_up", { conversation: card.id });
+  if (card.state === "talking" && !isUnwritten(card) && !stale.peek() && !isPending("hang_up", card.id)) send("hang_up", { conversation: card.id });
 }
 
 function Outages({ card }: { card: Card }) {

@@ -105,6 +105,7 @@ export interface Card {
   timeline: Entry[];
   note: string;
   recording: Recording | null;
+  etag: string;
 }
 
 export interface Disposition {
@@ -132,6 +133,7 @@ export interface Seat {
   cards: Card[];
   dispositions: Disposition[];
   channels: Channel[];
+  lists: string;
 }
 
 // --- server -> browser
@@ -141,7 +143,7 @@ export type Change =
   | { part: "card"; card: Card }
   | { part: "card_gone"; id: string }
   | { part: "agent"; agent: Agent }
-  | { part: "lists"; dispositions: Disposition[]; channels: Channel[] };
+  | { part: "lists"; dispositions: Disposition[]; channels: Channel[]; lists: string };
 
 export interface Trouble {
   code: string;
@@ -149,9 +151,11 @@ export interface Trouble {
 }
 
 export type FromServer =
-  | { type: "snapshot"; v: number; epoch: string; seq: number; seat: Seat }
+  | { type: "snapshot"; v: number; epoch: string; seq: number; leader: boolean; seat: Seat }
   | { type: "event"; seq: number; changes: Change[] }
-  | { type: "resumed"; epoch: string; seq: number }
+  | { type: "resumed"; epoch: string; seq: number; leader: boolean; changes: Change[] }
+  | { type: "state"; degraded: string[]; leader: boolean }
+  | { type: "move"; after_ms: number }
   | { type: "ping"; at_ms: number }
   | { type: "result"; key: string; ok: true }
   | { type: "result"; key: string; ok: false; error: Trouble };
@@ -164,11 +168,18 @@ export interface Hello {
   epoch: string | null;
   seq: number | null;
   language: string;
+  have: Record<string, string> | null;
+  lists: string;
+  browser: string;
 }
 
 export interface Pong {
   type: "pong";
   seq: number;
+}
+
+export interface Bye {
+  type: "bye";
 }
 
 export interface Painted {
@@ -191,4 +202,4 @@ export interface Command {
   value: string;
 }
 
-export type ToServer = Hello | Pong | Painted | Seen | Command;
+export type ToServer = Hello | Pong | Bye | Painted | Seen | Command;

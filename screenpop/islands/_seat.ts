@@ -16,14 +16,12 @@ function one(seat: Seat, change: Change): Seat {
     case "agent":
       return { ...seat, agent: change.agent };
     case "lists":
-      return { ...seat, dispositions: change.dispositions, channels: change.channels };
+      return { ...seat, dispositions: change.dispositions, channels: change.channels, lists: change.lists };
   }
 }
 
-/** A card replaces the one of the same id, unless it is older. Newest offer first, as in a snapshot. */
+/** A card replaces the one of the same id. Newest offer first, as in a snapshot. */
 function withCard(cards: Card[], fresh: Card): Card[] {
-  const known = cards.find((card) => card.id === fresh.id);
-  if (known && known.version > fresh.version) return cards;
   const rest = cards.filter((card) => card.id !== fresh.id);
   return [...rest, fresh].sort(newestFirst);
 }

@@ -7,7 +7,8 @@ import type { Card, Command, Seat, Trouble } from "./_protocol";
 import { applied } from "./_seat";
 import { chosen } from "./_selection";
 
-const STALE_AFTER_MS = 10_000;
+const UNREACHABLE = "unreachable"; // cti/records/presence.py
+const STALE_AFTER_MS = 5_000;
 const CLOCK_ERROR_MS = 2_000; // a browser's clock that is wrong by less is believed
 
 export interface Failure {
@@ -23,6 +24,11 @@ export const selected = signal("");
 export const ahead_ms = signal(believable(page.now_ms - Date.now()));
 export const now_ms = signal(Date.now() + ahead_ms.peek());
 export const arrivals = signal<Arrivals>({});
+export const degraded = signal<string[]>([]); // parts of the server that are away
+export const wasUnreachable = signal(false); // calls passed this agent by, because no page of his answered
+const leader = signal(false);
+const elected = signal(false);
+export const leads = computed(() => leader.value && elected.value); // of all tabs of all browsers this one rings
 
 export const card = computed<Card | null>(() => seat.value?.cards.find((it) => it.id === selected.value) ?? null);
 export const stale = computed(() => {
@@ -88,6 +94,13 @@ function heard(message: FromStream): void {
       case "clock":
         ahead_ms.value = believable(message.ahead_ms);
         return;
+      case "state":
+        degraded.value = message.degraded;
+        leader.value = message.leader;
+        return;
+      case "elected":
+        elected.value = message.elected;
+        return;
       case "signed_out":
         location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
     }
@@ -97,6 +110,7 @@ function heard(message: FromStream): void {
 function became(fresh: Seat, arrived: Arrivals): void {
   const before = seat.value;
   arrivals.value = arrived;
+  if (fresh.agent.pause_reason === UNREACHABLE) wasUnreachable.value = true;
   seat.value = fresh;
   selected.value = chosen(before, fresh, selected.value, isTyping());
 }

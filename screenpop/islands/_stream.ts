@@ -16,9 +16,16 @@ import {
 import { applied } from "./_seat";
 
 const WAIT_FIRST_MS = 200;
+const WAIT_SOON_MS = 800; // a node that died is mostly replaced within seconds: until then we ask often
+const SOON_MS = 15_000;
 const WAIT_MAX_MS = 10_000;
-const DOUBT_AFTER_MS = 15_000; // the server pings every 10 s
-const DEAD_AFTER_MS = 25_000;
+const WATCH_MS = 500;
+const OPEN_WITHIN_MS = 3_000; // else this address leads nowhere now
+const DOUBT_AFTER_MS = 5_000; // the server pings every 2 s
+const DEAD_AFTER_MS = 8_000;
+const CALM_MS = 2_000; // a move to another node is no reason for alarm, as long as it takes no longer
+const COMING_BACK = 4000; // close code: neither of us is going
+const GONE = 1000;
 const ARRIVALS_MAX = 100;
 
 export class Stream {
@@ -32,17 +39,23 @@ export class Stream {
   private doubtful = false;
   private stopped = false;
   private attempt = 0;
+  private lostAt = 0; // when the socket broke that was live last
+  private calmUntil = 0;
+  private moving: ReturnType<typeof setTimeout> | undefined;
   private heardAt = 0; // the last message, on whichever socket
   private quietSince = 0; // the last message on this socket, or its opening
   private timer: ReturnType<typeof setTimeout> | undefined;
   private line: Line = { state: "connecting", heard_at: 0 };
   private arrivals: Arrivals = {};
   private ahead_ms = 0;
+  private degraded: string[] = [];
+  private leader = false;
+  private readonly browser = crypto.getRandomValues(new Uint32Array(4)).join("-"); // so that the server knows its older socket
   private readonly outbox = new Outbox();
 
   /** `tell` reaches every tab. */
   constructor(private readonly tell: (message: FromStream) => void) {
-    setInterval(() => this.watch(), 1000);
+    setInterval(() => this.watch(), WATCH_MS);
   }
 
   /** What a tab asks. `answer` reaches that tab only. */
@@ -67,13 +80,16 @@ export class Stream {
       case "leave":
         return this.signedOut();
       case "bye":
-        return;
+        return this.goodbye();
+      case "visible":
+        return; // the worker's business
     }
   }
 
   private join(url: string, language: string, answer: (message: FromStream) => void): void {
     answer({ kind: "line", line: this.line });
     answer({ kind: "clock", ahead_ms: this.ahead_ms });
+    answer({ kind: "state", degraded: this.degraded, leader: this.leader });
     answer({ kind: "pending", commands: this.outbox.pending() });
     if (this.seat && language === this.language) answer({ kind: "seat", seat: this.seat, arrivals: this.arrivals });
     const fresh = this.socket !== null && language !== this.language;
@@ -91,9 +107,16 @@ export class Stream {
     this.socket = socket;
     this.synced = false;
     this.quietSince = instant();
-    socket.onopen = () => this.send({ type: "hello", v: VERSION, epoch: this.epoch, seq: this.seq, language: this.language });
+    socket.onopen = () => this.send(this.hello());
     socket.onmessage = (event) => this.heard(JSON.parse(String(event.data)) as FromServer);
     socket.onclose = (event) => this.closed(event.code);
+  }
+
+  private hello(): ToServer {
+    const have = this.seat && Object.fromEntries(this.seat.cards.map((card) => [card.id, card.etag]));
+    const known = this.epoch === null ? null : have;
+    const { epoch, seq, language, browser } = this;
+    return { type: "hello", v: VERSION, epoch, seq, language, have: known, lists: this.seat?.lists ?? "", browser };
   }
 
   private heard(message: FromServer): void {
@@ -106,16 +129,21 @@ export class Stream {
         this.seat = message.seat;
         this.arrived(message.seat.cards);
         this.tell({ kind: "seat", seat: message.seat, arrivals: this.arrivals });
-        return this.live();
+        return this.live(message.leader);
       case "resumed":
-        if (message.epoch !== this.epoch || !this.seat) return this.startOver();
-        return this.live();
+        if (!this.seat || (message.epoch !== this.epoch && !message.changes.length)) return this.startOver();
+        if (message.changes.length) this.continued(message.epoch, message.seq, message.changes);
+        return this.live(message.leader);
+      case "state":
+        return this.became(message.degraded, message.leader);
+      case "move":
+        return this.move(message.after_ms);
       case "event":
         return this.changed(message.seq, message.changes);
       case "ping":
         this.ahead_ms = message.at_ms - Date.now();
         this.tell({ kind: "clock", ahead_ms: this.ahead_ms });
-        if (this.seq !== null) this.send({ type: "pong", seq: this.seq });
+        this.send({ type: "pong", seq: this.seq ?? 0 });
         return this.tellLine();
       case "result":
         return this.settled(message.key, message.ok ? null : message.error);
@@ -127,10 +155,38 @@ export class Stream {
     if (seq <= this.seq) return; // said before the break, and again after it
     if (seq > this.seq + 1) return this.startOver();
     this.seq = seq;
-    this.seat = applied(this.seat, changes);
+    this.apply(this.seat, changes);
+    this.tellLine();
+  }
+
+  /** Another node, or one that no longer has what we missed, sent what differs from what we show. */
+  private continued(epoch: string, seq: number, changes: Change[]): void {
+    this.epoch = epoch;
+    this.seq = seq;
+    if (this.seat) this.apply(this.seat, changes);
+  }
+
+  private apply(seat: Seat, changes: Change[]): void {
+    this.seat = applied(seat, changes);
     this.arrived(this.seat.cards);
     this.tell({ kind: "changes", changes, arrivals: this.arrivals });
-    this.tellLine();
+  }
+
+  private became(degraded: string[], leader: boolean): void {
+    this.degraded = degraded;
+    this.leader = leader;
+    this.tell({ kind: "state", degraded, leader });
+  }
+
+  /** This node is about to end. What is shown stays; a balancer leads the next socket to another one. */
+  private move(after_ms: number): void {
+    clearTimeout(this.moving);
+    this.moving = setTimeout(() => {
+      if (!this.synced) return; // already on the way
+      this.calmUntil = instant() + CALM_MS;
+      this.let_go();
+      this.open();
+    }, after_ms);
   }
 
   private arrived(cards: Card[]): void {
@@ -138,9 +194,10 @@ export class Stream {
     this.arrivals = Object.fromEntries([...Object.entries(this.arrivals), ...fresh].slice(-ARRIVALS_MAX));
   }
 
-  private live(): void {
+  private live(leader: boolean): void {
     this.synced = true;
-    this.attempt = 0;
+    this.attempt = this.lostAt = this.calmUntil = 0;
+    this.became([], leader); // what is away is said next, if anything is
     this.tellLine();
     this.flush();
   }
@@ -175,20 +232,31 @@ export class Stream {
   /** Comes back after a while: exponential, with full jitter, so that a thousand browsers do not come in one wave. */
   private lost(): void {
     this.let_go();
-    const most = Math.min(WAIT_MAX_MS, WAIT_FIRST_MS * 2 ** this.attempt++);
+    this.lostAt ||= instant();
+    const ceiling = instant() - this.lostAt < SOON_MS ? WAIT_SOON_MS : WAIT_MAX_MS;
+    const most = Math.min(ceiling, WAIT_FIRST_MS * 2 ** this.attempt++);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.open(), Math.random() * most);
-    this.tellLine(this.seat ? "reconnecting" : "connecting");
+    this.tellLine();
   }
 
-  private let_go(): void {
+  private let_go(code = COMING_BACK): void {
     this.synced = false;
+    clearTimeout(this.moving);
     this.outbox.again();
     const socket = this.socket;
     this.socket = null;
     if (!socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close();
+    socket.close(code);
+  }
+
+  /** The last tab was closed on purpose. The server hears it in words, for a close code tells less and sometimes does not arrive. */
+  private goodbye(): void {
+    this.send({ type: "bye" });
+    this.let_go(GONE);
+    clearTimeout(this.timer);
+    this.timer = undefined;
   }
 
   /** Our picture cannot be continued: take a whole one. */
@@ -198,9 +266,7 @@ export class Stream {
   }
 
   private signedOut(): void {
-    this.let_go();
-    clearTimeout(this.timer);
-    this.timer = undefined;
+    this.goodbye();
     this.stopped = true;
     this.seat = this.epoch = this.seq = null;
     this.tell({ kind: "signed_out" });
@@ -218,18 +284,20 @@ export class Stream {
   }
 
   private watch(): void {
+    this.tellLine();
     if (!this.socket) return;
     const silent_ms = instant() - this.quietSince;
-    if (silent_ms > DEAD_AFTER_MS) return this.lost();
+    const most = this.socket.readyState === WebSocket.CONNECTING ? OPEN_WITHIN_MS : DEAD_AFTER_MS;
+    if (silent_ms > most) return this.lost();
     if (silent_ms > DOUBT_AFTER_MS && !this.doubtful) {
       this.doubtful = true;
       this.tellLine();
     }
   }
 
-  private tellLine(otherwise: Line["state"] = this.line.state): void {
-    const up = this.synced && !this.doubtful;
-    const state = up ? "connected" : this.doubtful ? "reconnecting" : otherwise;
+  private tellLine(): void {
+    const up = this.synced || (this.line.state === "connected" && instant() < this.calmUntil);
+    const state = up && !this.doubtful ? "connected" : this.seat ? "reconnecting" : "connecting";
     const changed = state !== this.line.state;
     this.line = { state, heard_at: this.seat ? this.heardAt : 0 };
     if (changed) this.tell({ kind: "line", line: this.line });

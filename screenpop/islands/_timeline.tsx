@@ -1,6 +1,7 @@
 // The right side: everything that ever happened with this caller, on all channels, newest first. What arrives while somebody reads
 // further down must not move the lines under the eyes.
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { isUnwritten } from "./_caller";
 import { at, atExactly, dayName, dayOf, ticketNumber } from "./_format";
 import { count, t, word } from "./_page";
 import { Icon, Name, Nothing } from "./_parts";
@@ -11,6 +12,7 @@ import { card, now_ms, seat } from "./_store";
 export function Timeline() {
   const current = card.value;
   if (!current) return seat.value && <Nothing title="timeline.title" hint="timeline.empty_hint" />;
+  if (isUnwritten(current)) return <Nothing title="timeline.title" hint="who.unwritten" />; // not "none": nobody could look
   return <Shown key={current.id} entries={current.timeline} />;
 }
 

@@ -9,6 +9,7 @@ import type { Seat } from "./_protocol";
 import { Notices } from "./_notices";
 import { Pop } from "./_pop";
 import { startRinging } from "./_ringing";
+import { State } from "./_state";
 import { post, seat, start } from "./_store";
 import { Timeline } from "./_timeline";
 
@@ -23,6 +24,7 @@ start();
 startKeys();
 startRinging();
 element("santral-connection", Connection);
+element("santral-state", State);
 element("santral-agent", Agent);
 element("santral-help", Help);
 element("santral-cards", Cards);

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 import pytest_asyncio
 
 from cti import auth, ledger, routes
 from cti.channels import routes as channel_routes
+from cti.config import Settings
 from cti.db import Database
 from cti.events import RecordsRead
-from cti.records import contact_points, parties, timeline
+from cti.records import callbacks, contact_points, parties, timeline
 from tests.fakes.house import FakeHouse, application, browser
 
 MOBILE = "0532 123 45 67"
@@ -32,10 +35,15 @@ async def home(db, now):
     return await db.work(prepare)
 
 
+@pytest.fixture
+def house(db, now, tmp_path):
+    return FakeHouse(db, now, Settings(data_dir=tmp_path))
+
+
 @pytest_asyncio.fixture
-async def asking(db, now):
+async def asking(db, now, house):
     """A program with a token of the role that the test names."""
-    app = application(FakeHouse(db, now), routes.router, channel_routes.router)
+    app = application(house, routes.router, channel_routes.router)
     clients = []
 
     async def of_role(role):
@@ -69,6 +77,8 @@ GETS = [
     "parties/x",
     "links?value=1",
     "tickets",
+    "callbacks",
+    "callbacks/x/message",
     "outages",
     "interactions",
     "channels",
@@ -172,6 +182,64 @@ async def test_a_ticket_that_makes_no_sense_is_refused(agent, asked, status):
 async def test_a_misheard_ticket_number_is_told_from_an_unknown_one(agent):
     assert (await agent.get("/api/v1/tickets", params={"number": "100001"})).status_code == 422
     assert (await agent.get("/api/v1/tickets", params={"number": "5724"})).json() == []
+
+
+# --- callbacks ---
+
+
+async def test_a_callback_is_listed_settled_once_and_listed_among_its_like(db, agent, home, now):
+    callback = await wanted(db, home, now)
+    (shown,) = (await agent.get("/api/v1/callbacks")).json()
+    assert (shown["id"], shown["number"], shown["party_name"], shown["reason"]) == (callback, E164, "Şule Öz", "noted")
+    settled = await agent.post(f"/api/v1/callbacks/{callback}/settle", json={"state": "done"})
+    assert (settled.status_code, settled.json()["state"], settled.json()["done_by"]) == (200, "done", "agent")
+    again = await agent.post(f"/api/v1/callbacks/{callback}/settle", json={"state": "dropped"})
+    assert again.json() == settled.json()
+    assert (await agent.get("/api/v1/callbacks")).json() == []
+    assert (await agent.get("/api/v1/callbacks", params={"state": "done"})).json() == [settled.json()]
+    assert await reads(db) == [("agent", "callbacks", each) for each in ("open", "open", "done")]
+
+
+async def test_a_callback_that_makes_no_sense_is_refused(db, agent, home, now):
+    callback = await wanted(db, home, now)
+    assert (await agent.post("/api/v1/callbacks/no-such/settle", json={"state": "done"})).status_code == 404
+    assert (await agent.post(f"/api/v1/callbacks/{callback}/settle", json={"state": "open"})).status_code == 422
+    assert (await agent.get("/api/v1/callbacks", params={"state": "lost"})).status_code == 422
+
+
+async def wanted(db: Database, home: dict[str, str], now: dt.datetime, **changes: str) -> str:
+    asked = {
+        "conversation": "a",
+        "reason": "noted",
+        "number": E164,
+        "party": home["party"],
+        "subscription": home["line"],
+    }
+    return await db.work(callbacks.want_once, ticket=None, now=now, **(asked | changes))
+
+
+async def test_a_message_is_heard_and_the_listening_is_written_down(db, agent, home, now, tmp_path):
+    callback = await wanted(db, home, now, reason="message", message="m-1")
+    heard = f"/api/v1/callbacks/{callback}/message"
+    assert (await agent.get(heard)).status_code == 404
+    folder = tmp_path / routes.MESSAGES
+    folder.mkdir(parents=True)
+    (folder / "m-1.wav").write_bytes(b"RIFF and so on")
+    answer = await agent.get(heard)
+    assert (answer.content, answer.headers["content-type"]) == (b"RIFF and so on", "audio/wav")
+    assert "no-store" in answer.headers["cache-control"]
+    piece = await agent.get(heard, headers={"range": "bytes=5-7"})
+    assert (piece.status_code, piece.content) == (206, b"and")
+    assert await reads(db) == [("agent", "message", callback)] * 2
+
+
+async def test_there_is_nothing_to_hear_without_a_message(db, agent, home, now):
+    callback = await wanted(db, home, now)
+    assert (await agent.get(f"/api/v1/callbacks/{callback}/message")).status_code == 404
+    assert (await agent.get("/api/v1/callbacks/no-such/message")).status_code == 404
+
+
+# --- outages ---
 
 
 async def test_supervisors_open_and_close_outages_and_agents_see_them(agent, supervisor):

@@ -15,12 +15,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from cti import calls, ledger, line, switchboard
-from cti.db import Database
+from cti.db import LAST_WORDS, Database
 from cti.events import AgentStateChanged, CallDiverted
 from cti.records.contact_points import ContactPoint
 from cti.records.conversations import Conversation, Offer
 from cti.records.parties import Party
-from cti.switchboard import Switchboard
+from cti.switchboard import Switchboard, desk
 from tests.fakes import company, story
 
 ARRIVES = {"flow": "arrives", "number": company.HIS}
@@ -157,12 +157,15 @@ def test_any_order_of_facts_keeps_the_ledger_in_order(sqlite_file, now, steps):
     """One end at most, nothing offered afterwards, one fate for each offer, and a row that says what its events say."""
     engine = create_engine(f"sqlite:///{sqlite_file}")
     with Session(engine) as session:
+        session.info[LAST_WORDS] = []
         company.load(session, now)
         switchboard.arrived(session, line.Caller("c1", story.DID, company.HIS, ""), region="TR", now=now)
         for second, step in enumerate(steps):
             at = now + dt.timedelta(seconds=second)
             given_ = {key: value for key, value in step.items() if key != "fact"}
             switchboard.take(story.fact(step["fact"], at, given_), session, at, "TR")
+        for word in session.info[LAST_WORDS]:
+            word(session)
         row = switchboard.of_channel(session, "c1")
         assert row is not None
         check_order(row, [each.event for each in ledger.of_conversation(session, row.id)])
@@ -255,24 +258,59 @@ async def test_an_agent_s_state_is_told_when_it_is_new(db, now):
 
 
 async def test_facts_that_find_no_place_have_the_switch_read_anew(db, now, monkeypatch):
-    monkeypatch.setattr(switchboard, "FACTS_WAITING_MAX", 2)
+    monkeypatch.setattr(desk, "FACTS_WAITING_MAX", 2)
     board = Board(db, now).board
     for _ in range(3):
         board.take(story.fact("QueueLeft", now, {}))
     assert board.overflowed.is_set()
 
 
-async def test_facts_that_a_dead_database_did_not_keep_have_the_switch_read_anew(db, now):
+async def test_facts_wait_until_the_database_is_back_and_those_at_the_desk_are_told(db, now, monkeypatch):
+    monkeypatch.setattr(desk, "AGAIN_S", 0.01)
+    teller = await story.begin(db, now)
+    await teller.tell([ARRIVES, QUEUES])
+    board, works, refused = Board(db, now), db.work, 5
+    told: list[line.Fact] = []
+    board.board.unwritten = told.append
+
+    async def away(*args: Any) -> Any:
+        nonlocal refused
+        refused -= 1
+        if refused > 0:
+            raise OperationalError("BEGIN", {}, OSError("the disk is gone"))
+        return await works(*args)
+
+    db.work = away
+    await board.hear(RINGS)
+    assert await states(db) == {"zeynep": "offered"}
+    assert [type(each).__name__ for each in told][:1] == ["DeviceRinging"]
+    assert not board.board.away
+    assert not board.board.overflowed.is_set()
+
+
+async def test_a_node_that_does_not_lead_writes_what_its_leader_left_when_it_leads(db, now):
+    teller = await story.begin(db, now)
+    await teller.tell([ARRIVES, QUEUES])
     board = Board(db, now)
+    board.board.lead(False)
+    board.board.take(story.fact("DeviceRinging", now, {k: v for k, v in RINGS.items() if k != "fact"}))
+    assert await states(db) == {}
+    board.board.lead(True)
+    await board.hear(RINGS)
+    assert await states(db) == {"zeynep": "offered"}
+    assert Counter(await types(db))["call.delivered"] == 1
 
-    async def dead(*_: Any) -> None:
-        raise OperationalError("BEGIN", {}, OSError("the disk is gone"))
 
-    works = db.work
-    db.work = dead
-    await board.board._write([story.fact("QueueLeft", now, {})])
-    db.work = works
-    assert board.board.overflowed.is_set()
+async def test_a_ringing_that_was_over_when_we_woke_up_is_written_but_only_with_its_end(db, now):
+    teller = await story.begin(db, now)
+    await teller.tell([ARRIVES, QUEUES])
+    board = Board(db, now)
+    board.refused = {"zeynep-1", "murat-1"}
+    earlier = now - dt.timedelta(seconds=30)
+    rings = story.fact("DeviceRinging", earlier, {k: v for k, v in RINGS.items() if k != "fact"})
+    stops = story.fact("DeviceStopped", earlier, {"agent": "zeynep", "device_channel": rings.device_channel})
+    assert await board.board._real([rings]) == []
+    assert await board.board._real([rings, stops]) == [rings, stops]
 
 
 async def test_a_talk_that_nobody_heard_the_end_of_is_over_and_the_call_is_lost(any_db, now):

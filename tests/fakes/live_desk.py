@@ -9,7 +9,8 @@ from collections.abc import Awaitable
 from cti.bus import MemoryBus
 from cti.db import Database
 from screenpop import board, snapshot
-from screenpop.hub import Hub, Look, Only, Owner
+from screenpop.hub import Hub
+from screenpop.seat import Look, Only, Owner
 from tests.fakes import story
 from tests.fakes.page import Page
 from tests.fakes.story import Teller

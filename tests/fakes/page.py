@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from screenpop.hub import LiveSeat, Socket
 from screenpop.protocol import Message
+from screenpop.seat import LiveSeat, Socket
 
 
 class Page:
@@ -15,12 +16,16 @@ class Page:
         self.seat: dict[str, Any] = {}
         self.epoch: str | None = None
         self.seq: int | None = None
+        self.degraded: list[str] = []
+        self.leader = False
+        self.browser = ""
         self.taken: list[Message] = []
 
     async def open(self) -> Page:
-        """Connect, or come back with the number of the last message that was taken."""
-        self.socket = Socket()
-        await self.live.attach(self.socket, self.epoch, self.seq)
+        """Connect, or come back with the number of the last message that was taken, and with what is shown."""
+        self.socket = Socket(self.browser)
+        have = {card["id"]: card["etag"] for card in self.seat["cards"]} if self.seat else None
+        await self.live.attach(self.socket, self.epoch, self.seq, have, self.seat.get("lists", ""))
         self.take_all()
         return self
 
@@ -37,11 +42,18 @@ class Page:
         while self.seat["agent"]["pause_reason"] != pause_reason:
             self.take(await self.socket.queue.get())
 
-    def take(self, message: Message) -> None:
+    def take(self, said: Message | str) -> None:
+        message: Message = json.loads(said) if isinstance(said, str) else said
         self.taken.append(message)
+        self.leader = message.get("leader", self.leader)
         match message["type"]:
             case "snapshot":
                 self.seat, self.epoch, self.seq = message["seat"], message["epoch"], message["seq"]
+            case "resumed":
+                self.epoch, self.seq = message["epoch"], message["seq"] if message["changes"] else self.seq
+                self.seat = applied(self.seat, message["changes"])
+            case "state":
+                self.degraded = message["degraded"]
             case "event":
                 assert self.seq is not None
                 assert message["seq"] == self.seq + 1, f"expected message {self.seq + 1}, got {message['seq']}"
@@ -69,7 +81,7 @@ def _one(seat: dict[str, Any], change: Message) -> dict[str, Any]:
         case "agent":
             return {**seat, "agent": change["agent"]}
         case "lists":
-            return {**seat, "dispositions": change["dispositions"], "channels": change["channels"]}
+            return {**seat, **{name: value for name, value in change.items() if name != "part"}}
     raise AssertionError(f"expected a part that the page knows, got {change['part']!r}")
 
 

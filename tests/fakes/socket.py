@@ -41,8 +41,8 @@ class BrowserSocket:
     def say_bytes(self, data: bytes) -> None:
         self._up.put_nowait({"type": "websocket.receive", "bytes": data})
 
-    def go(self) -> None:
-        self._up.put_nowait({"type": "websocket.disconnect", "code": 1001})
+    def go(self, code: int = 1001) -> None:
+        self._up.put_nowait({"type": "websocket.disconnect", "code": code})
 
     async def hear(self) -> Said:
         """The next message. Raises Closed."""

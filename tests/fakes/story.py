@@ -17,8 +17,8 @@ from cti.events import Recorded
 from cti.records import tickets
 from cti.records.conversations import Conversation
 from screenpop import commands
-from screenpop.hub import Look, Only, Owner
 from screenpop.protocol import Agent, Command
+from screenpop.seat import Look, Only, Owner
 from screenpop.snapshot import look
 from tests.fakes import company
 

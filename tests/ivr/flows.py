@@ -48,6 +48,7 @@ def _node() -> st.SearchStrategy[dict[str, Any]]:
         st.fixed_dictionaries({"kind": st.just("language"), "language": st.just("tr"), "to": to}),
         st.fixed_dictionaries({
             "kind": st.just("ticket"), "matter": st.just("fault"), "subscription": st.just("a"), "opened": to, "existing": to,
-            "failed": to,
+            "noted": st.one_of(st.just(""), to), "failed": to,
         }),
+        st.fixed_dictionaries({"kind": st.just("message"), "say": st.just(["p"]), "to": to, "failed": st.one_of(st.just(""), to)}),
     )  # fmt: skip

@@ -12,6 +12,15 @@ def menu(**changes: Any) -> dict[str, Any]:
     return {"kind": "menu", "say": ["p"], "choices": {"0": "person"}} | changes
 
 
+def ticket(**changes: Any) -> dict[str, Any]:
+    to = {"opened": "end", "existing": "end", "failed": "person"}
+    return {"kind": "ticket", "matter": "fault", "subscription": "subscription", **to} | changes
+
+
+def message(**changes: Any) -> dict[str, Any]:
+    return {"kind": "message", "say": ["p"], "to": "end"} | changes
+
+
 def codes(nodes: dict[str, Any], **prompts: str) -> set[str]:
     return {issue.code for issue in checks.check(flow_of(nodes, **prompts))}
 
@@ -34,6 +43,17 @@ def test_a_small_sound_flow_has_no_issue_but_its_unused_end():
         ({"start": menu(say=["broken"])}, "prompt_wrong"),
         ({"start": menu(say=["needs"])}, "prompt_wrong"),
         ({"start": menu(say=[])}, "silent"),
+        ({"start": message(say=[])}, "silent"),
+        ({"start": message(say=["needs"])}, "prompt_wrong"),
+        ({"start": message(to="told"), "told": {"kind": "say", "say": ["needs"], "to": "person"}}, "prompt_wrong"),
+        ({"start": message(to="nowhere")}, "unknown_target"),
+        ({"start": message(failed="nowhere")}, "unknown_target"),
+        ({"start": message(failed="start")}, "endless"),
+        ({"start": message(failed="end")}, "left_alone"),
+        ({"start": ticket(noted="nowhere")}, "unknown_target"),
+        ({"start": ticket(noted="start")}, "endless"),
+        ({"start": ticket(noted="end")}, "left_alone"),
+        ({"start": ticket(failed="end")}, "left_alone"),
         ({"start": menu(choices={})}, "dead_end"),
         ({"start": menu(choices={"1": "end"})}, "person_missing"),
         ({"start": {"kind": "language", "language": "fr", "to": "person"}}, "unknown_language"),
@@ -44,6 +64,27 @@ def test_a_small_sound_flow_has_no_issue_but_its_unused_end():
 )
 def test_what_is_wrong_is_found(nodes, code):
     assert code in codes(nodes, broken="{% if x %}", needs="{{ x | digits }}")
+
+
+def test_a_sound_message_or_noted_ticket_has_no_issue():
+    assert codes({"start": message()}) == set()
+    assert codes({"start": ticket(noted="more"), "more": menu(noinput={"to": "end"})}) == set()
+
+
+def test_the_call_that_is_left_alone_is_shown():
+    nodes = {"start": menu(choices={"0": "person", "1": "open"}), "open": ticket(noted="bye"), "bye": {"kind": "end"}}
+    (issue,) = (issue for issue in checks.check(flow_of(nodes)) if issue.code == "left_alone")
+    assert (issue.node, issue.path) == ("open", ("start: 1", "open: noted"))
+
+
+def test_a_number_that_was_never_given_cannot_be_spoken_after_a_ticket_is_noted():
+    nodes = {"start": ticket(noted="told"), "told": {"kind": "say", "say": ["number"], "to": "person"}}
+    wrong = [
+        issue
+        for issue in checks.check(flow_of(nodes, number="{{ ticket_number | digits }}"))
+        if issue.code == "prompt_wrong"
+    ]
+    assert [issue.path for issue in wrong] == [("start: noted",)]
 
 
 def test_a_menu_without_a_person_may_say_why():

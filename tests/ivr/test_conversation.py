@@ -16,7 +16,7 @@ from cti.line import HungUp, LineFailed, ToQueue
 from cti.records import outages, tickets
 from cti.records.conversations import Conversation
 from cti.switchboard import Arrival
-from ivr import conversation, engine, prompts, store
+from ivr import conversation, engine, keeping, prompts, store
 from ivr.voice import Voice
 from tests.fakes.line import HANG_UP, FakeLine
 from tests.fakes.synth import FakeSynth
@@ -172,7 +172,7 @@ async def test_with_the_ticket_store_down_the_caller_hears_the_truth_and_reaches
 )
 async def test_without_a_database_the_caller_still_reaches_a_queue(db, house, flow, now, error, monkeypatch):
     for deadline in ("FACTS_S", "KEEP_S", "KEEP_AGAIN_S", "TICKET_S", "QUEUED_S"):
-        monkeypatch.setattr(conversation, deadline, 0.01)
+        monkeypatch.setattr(conversation if hasattr(conversation, deadline) else keeping, deadline, 0.01)
     arrival = await arrive(db, now)
     line = FakeLine("1", "1")
     dead = {**house, "db": NoDatabase(error)}
@@ -208,7 +208,7 @@ async def test_who_hangs_up_while_handed_over_left_once(db, house, flow, now):
     arrival = await arrive(db, now)
     assert await conversation.run(Leaving("0"), arrival, **house, flow=flow)
     assert [each.to for each in await happened(db, arrival) if each.type == "flow.left"] == ["queue"]
-    assert (await db.read(store.running, arrival.conversation)).session.state == "gone"
+    assert (await db.work(store.take, arrival.conversation)).session.state == "gone"
 
 
 async def test_a_call_that_ends_by_itself_is_hung_up(db, house, flow, now):
@@ -234,11 +234,11 @@ async def test_another_driver_goes_on_where_the_first_one_died(db, house, flow, 
 
     with pytest.raises(Died):
         await conversation.run(FakeLine("1", on_play=die), arrival, **house, flow=flow)
-    kept = await db.read(store.running, arrival.conversation)
-    resumed = engine.Session.of(json.loads(json.dumps(kept.session.plain())))
+    kept = await db.work(store.take, arrival.conversation)
     line = FakeLine("1")
-    await conversation.run(line, arrival, **house, flow=flow, resumed=resumed, kept=kept.first)
-    assert line.played[0].startswith("tr-restarted")
+    await conversation.run(line, arrival, **house, flow=flow, resumed=kept)
+    assert line.played[0] == "resumed_tr"
+    assert line.played[1].startswith("tr-restarted")
     types = [each.type for each in await happened(db, arrival)]
     assert (types.count("flow.started"), types.count("ticket.opened"), types[-1]) == (1, 1, "call.queued")
 

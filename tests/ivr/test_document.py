@@ -45,6 +45,8 @@ def test_every_kind_of_node_is_in_the_shipped_flow(main_flow):
         ({"nodes": {"a": {"kind": "menu", "say": [], "choices": {}, "tries_max": 99}}}, "expected 1 to 5 as 'tries_max'"),
         ({"nodes": {"a": {"kind": "branch", "else": "b", "cases": [{"to": "c", "when": [{"fact": "x", "is": []}]}]}}},
          "expected a fact and one of is, is_not, in"),
+        ({"nodes": {"a": {"kind": "message", "say": ["hello"], "to": "b", "max_s": 900}}}, "expected 1 to 180 as 'max_s'"),
+        ({"nodes": {"a": {"kind": "message", "to": "b"}}}, "expected a list of texts as 'say'"),
         ({"prompts": {"hello": {"tr": 3}}}, "prompt 'hello': expected a text"),
     ],
 )  # fmt: skip
@@ -66,7 +68,6 @@ def test_reading_does_not_change_what_is_read():
     assert plain == before
 
 
-def test_routes_name_every_way_out(main_flow):
-    assert document.routes(main_flow.nodes["after_ticket"]) == {
-        "key 1": "hear_again", "key 0": "technical", "noinput": "technical", "giveup": "technical"
-    }  # fmt: skip
+def test_a_message_needs_a_prompt_and_a_target_only():
+    plain = flow(nodes={"ask": {"kind": "message", "say": ["hello"], "to": "person"}})
+    assert document.read(plain).nodes["ask"] == document.Message(id="ask", say=("hello",), to="person")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cti.line import Digits, Silence
-from ivr import document, engine
+from ivr import document, engine, facts
 from tests.ivr.flows import documents, flow_of
 
 QUEUE = {"kind": "queue", "queue": "customer_care", "intent": "person"}
@@ -97,6 +97,94 @@ def test_resuming_a_call_that_was_over_goes_to_a_person(main_flow):
     assert engine.resume(main_flow, gone, {}).session.state == "queued"
 
 
+def test_whoever_takes_a_call_over_does_what_is_left_and_then_waits_where_the_call_stands(main_flow):
+    known = facts.NOBODY
+    first = engine.start(main_flow, known)
+    again = engine.resume(main_flow, first.session, known, first.effects[1:])
+    assert (again.wait, again.effects, again.trouble) == (first.wait, first.effects[1:], "")
+
+
+def test_a_call_that_was_on_its_way_out_is_let_out_by_whoever_takes_it_over(main_flow):
+    queued = engine.hear(main_flow, engine.start(main_flow, {}).session, Digits("0"), {})
+    again = engine.resume(main_flow, queued.session, {}, queued.effects[-1:])
+    assert (again.effects, again.wait, again.trouble) == (queued.effects[-1:], None, "")
+
+
+QUEUED, OPEN = engine.ToQueue("technical", "fault"), engine.OpenTicket("fault", "s1", "", "open", 1)
+
+
+@pytest.mark.parametrize(
+    ("node", "state", "todo"),
+    [
+        ("menu", "queued", ()), ("menu", "ended", ()), ("menu", "gone", ()), ("menu", "gone", (engine.HangUp(),)),
+        ("menu", "waiting", (QUEUED,)), ("menu", "queued", (engine.HangUp(),)), ("menu", "ended", (QUEUED,)),
+        ("menu", "queued", (QUEUED, engine.Speak(("menu",), "menu"))), ("menu", "queued", (QUEUED, QUEUED)),
+        ("open", "waiting", (OPEN,)), ("welcome", "waiting", ()), ("nowhere", "waiting", ()), ("menu", "dancing", ()),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_together_goes_to_a_person_when_a_call_is_taken_over(main_flow, node, state, todo):
+    step = engine.resume(main_flow, engine.Session("main", node, "tr", state=state, intent="fault"), {}, todo)
+    assert (step.effects, step.wait) == ((engine.ToQueue("customer_care", "fault"),), None)
+    assert "cannot go on" in step.trouble
+
+
+EFFECT = st.one_of(
+    st.builds(engine.Speak, st.lists(st.text(), max_size=3).map(tuple), st.text(), st.booleans()),
+    st.builds(engine.SetLanguage, st.text()),
+    st.builds(engine.OpenTicket, st.text(), st.none() | st.text(), st.text(), st.text(), st.integers(1, 9)),
+    st.builds(engine.ToQueue, st.text(), st.text()),
+    st.builds(engine.HangUp),
+)
+
+
+@given(st.lists(EFFECT, max_size=5))
+def test_effects_survive_json(effects):
+    assert engine.effects_of(json.loads(json.dumps(engine.plain_effects(effects)))) == tuple(effects)
+
+
+def test_effects_of_a_newer_version_can_be_read():
+    plain: list[dict[str, Any]] = [
+        {"kind": "dance", "steps": 3},
+        {},
+        {"kind": "set_language", "language": "en", "accent": "Scottish"},
+    ]
+    assert engine.effects_of(plain) == (engine.SetLanguage("en"),)
+
+
+MESSAGE = {"kind": "message", "say": ["p"], "to": "end", "fact": "said", "max_s": 30, "silence_s": 2}
+
+
+def test_a_message_is_recorded_and_its_name_and_length_become_facts():
+    doc = flow_of({"start": MESSAGE})
+    step = engine.start(doc, {})
+    assert step.wait == engine.WaitMessage("start", ("p",), 30, 2, visit=1)
+    after = engine.hear(doc, step.session, engine.Done({"message": "m-1", "message_s": 7.5}), {})
+    assert (after.session.state, after.session.facts) == ("ended", {"said": "m-1", "said_s": 7.5})
+
+
+@pytest.mark.parametrize(("failed", "queue"), [("", "customer_care"), ("technical", "technical")])
+def test_a_message_that_was_not_kept_leads_to_a_person(failed, queue):
+    technical = {"kind": "queue", "queue": "technical", "intent": "fault"}
+    doc = flow_of({"start": MESSAGE | {"failed": failed}, "technical": technical})
+    step = engine.hear(doc, engine.start(doc, {}).session, engine.Failed("nobody spoke"), {})
+    assert [each.queue for each in step.effects if isinstance(each, engine.ToQueue)] == [queue]
+
+
+@pytest.mark.parametrize(("noted", "state"), [("", "queued"), ("end", "ended")])
+def test_a_ticket_that_is_noted_goes_its_own_way_or_the_failed_one(noted, state):
+    ticket = {
+        "kind": "ticket",
+        "matter": "fault",
+        "subscription": "s",
+        "opened": "end",
+        "existing": "end",
+        "failed": "person",
+    }
+    doc = flow_of({"start": ticket | {"noted": noted}})
+    step = engine.hear(doc, engine.start(doc, {}).session, engine.Noted(), {})
+    assert (step.session.state, step.session.facts, step.trouble) == (state, {}, "")
+
+
 def test_a_session_of_a_newer_version_can_be_read():
     plain = engine.Session("main", "menu", "tr").plain() | {"mood": "good"}
     assert engine.Session.of(plain) == engine.Session("main", "menu", "tr")
@@ -106,6 +194,8 @@ HEARD = st.one_of(
     st.builds(Silence),
     st.builds(Digits, st.text("0123456789*", max_size=24)),
     st.builds(engine.Done, st.just({"ticket_number": "100005"}), st.booleans()),
+    st.just(engine.Done({"message": "m-1", "message_s": 7.5})),
+    st.just(engine.Noted()),
     st.builds(engine.Failed, st.just("down")),
 )
 

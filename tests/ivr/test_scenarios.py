@@ -1,8 +1,9 @@
 """Calls as JSON: facts and what is heard in, what is spoken and done out. The session is re-read from JSON between the steps.
 
-A scenario: `language` and `facts` the call begins with, and `calls`: one entry for each step, `hear` (nothing for the first one) and
-what follows: `speaks` (prompt keys), `reads` (a part of the text as it is spoken), `does` (other effects) and `waits` (node).
-Keys that an entry leaves out are not looked at.
+A scenario: `language` and `facts` the call begins with, and `steps`. Each but the first begins with `hear`, or with `resume`: another
+driver takes over, and so many effects of the step before were performed. What follows: `speaks` (prompt keys), `reads` (a part of
+the text as it is spoken), `does` (other effects), `waits` (for what, at which node) and `opens` (a ticket's matter and subscription).
+Keys that a step leaves out are not looked at.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pytest
 
 from cti.line import Digits, Silence
 from ivr import engine, prompts
+from ivr.document import Document, Facts
 from ivr.facts import NOBODY
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.json"))
@@ -30,8 +32,18 @@ def test_scenario(path, main_flow):
         if at > 0:
             session = engine.Session.of(json.loads(json.dumps(step.session.plain())))
             assert session == step.session
-            step = engine.hear(main_flow, session, heard(expected["hear"]), facts)
-        assert shown(step, book, facts, expected) == {k: v for k, v in expected.items() if k != "hear"}, f"step {at}"
+            step = went_on(main_flow, step, session, expected, facts)
+        wanted = {key: value for key, value in expected.items() if key not in {"hear", "resume"}}
+        assert shown(step, book, facts, expected) == wanted, f"step {at}"
+
+
+def went_on(
+    flow: Document, step: engine.Step, session: engine.Session, expected: dict[str, Any], facts: Facts
+) -> engine.Step:
+    if "hear" in expected:
+        return engine.hear(flow, session, heard(expected["hear"]), facts)
+    todo = json.loads(json.dumps(engine.plain_effects(step.effects[expected["resume"] :])))
+    return engine.resume(flow, session, facts, engine.effects_of(todo))
 
 
 def heard(plain: Any) -> engine.Heard:
@@ -42,6 +54,10 @@ def heard(plain: Any) -> engine.Heard:
             return engine.Gone()
         case {"done": values, **rest}:
             return engine.Done(values, new=bool(rest.get("new", True)))
+        case "noted":
+            return engine.Noted()
+        case {"message_s": seconds}:
+            return engine.Done({"message": "m-1", "message_s": seconds})
         case {"failed": reason}:
             return engine.Failed(reason)
     return Digits(plain)
@@ -50,10 +66,10 @@ def heard(plain: Any) -> engine.Heard:
 def shown(step: engine.Step, book: prompts.Book, facts: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
     """Of `step`, what the scenario looks at."""
     spoken = [key for effect in step.effects if isinstance(effect, engine.Speak) for key in effect.prompts]
-    spoken += step.wait.prompts if isinstance(step.wait, engine.WaitKeys) else ()
+    spoken += step.wait.prompts if isinstance(step.wait, engine.WaitKeys | engine.WaitMessage) else ()
     known = engine.lookup(step.session, facts)
     text = " ".join(prompts.text(book.pieces(key, known, step.session.language)) for key in spoken)
-    wait = {engine.WaitKeys: "keys", engine.WaitDone: "ticket"}.get(type(step.wait), "")
+    wait = {engine.WaitKeys: "keys", engine.WaitDone: "ticket", engine.WaitMessage: "message"}.get(type(step.wait), "")
     what = {
         "speaks": spoken,
         "reads": [part for part in expected.get("reads", []) if part in text],

@@ -48,5 +48,30 @@ async def test_a_session_and_its_events_are_kept_together_and_only_once(db, now)
     await db.work(store.keep, again, now)
     recorded = await db.read(ledger.of_conversation, "c1")
     assert [each.event.type for each in recorded] == ["flow.entered", "flow.entered", "flow.heard"]
-    assert await db.read(store.running, "c1") == store.Kept("c1", 1, session, (), 3)
-    assert await db.read(store.running, "c2") is None
+    assert await db.work(store.take, "c1") == store.Kept("c1", 1, session, (), 3, generation=1)
+    assert await db.work(store.take, "c2") is None
+
+
+async def test_what_is_not_done_yet_and_half_an_answer_are_kept_too(db, now):
+    session = engine.Session("main", "customer_number", "tr")
+    todo = (engine.Speak(("opened",), "tell", report=True), engine.ToQueue("technical", "fault"))
+    await db.work(store.keep, store.Kept("c1", 1, session, (), 0, todo, "12"), now)
+    await db.work(store.keep_keyed, "c1", 0, "1234")
+    kept = await db.work(store.take, "c1")
+    assert kept is not None
+    assert (kept.todo, kept.keyed) == (todo, "1234")
+
+
+async def test_a_driver_whose_call_was_taken_over_writes_no_more(db, now):
+    session = engine.Session("main", "menu", "tr")
+    await db.work(store.keep, store.Kept("c1", 1, session, (event("a"),), 0), now)
+    await db.work(store.take, "c1")
+    with pytest.raises(store.Superseded):
+        await db.work(store.keep, store.Kept("c1", 1, session, (event("b"),), 1), now)
+    await db.work(store.keep_keyed, "c1", 0, "99")
+    assert [each.event.node for each in await db.read(ledger.of_conversation, "c1")] == ["a"]
+    newer = store.Kept("c1", 1, session, (event("b"),), 1, generation=1)
+    await db.work(store.keep, newer, now)
+    kept = await db.work(store.take, "c1")
+    assert kept is not None
+    assert (kept.keyed, kept.generation) == ("", 2)

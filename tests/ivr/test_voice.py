@@ -69,7 +69,7 @@ async def test_an_own_recording_stands_in(tmp_path):
 async def test_the_dialplan_finds_its_files_by_plain_names(tmp_path):
     store = Voice(tmp_path, FakeSynth())
     await store.build([], silent)
-    for name in ("fallback", "waiting", "sorry"):
+    for name in ("fallback", "waiting", "sorry", "resumed", "resumed_keys", "resumed_go_on"):
         for language in ("tr", "en"):
             assert (tmp_path / f"{name}_{language}.wav").read_text(encoding="utf-8") == voice.STATIC[name][language]
     assert store.static("fallback", "de") == str(tmp_path / "fallback_tr")
@@ -83,7 +83,17 @@ async def test_a_piece_that_was_never_built_is_named(tmp_path):
 async def test_progress_is_said(tmp_path):
     lines: list[str] = []
     await Voice(tmp_path, FakeSynth()).build([Piece(f"p-{at}", f"{at}", "tr") for at in range(50)], lines.append)
-    assert lines == ["prompts: 50 of 56", "prompts: 56 of 56"]
+    in_all = 50 + 2 * len(voice.STATIC) + len(voice.DIGITS)
+    assert lines == ["prompts: 50 of 82", f"prompts: {in_all} of {in_all}"]
+
+
+async def test_what_was_keyed_can_be_read_back_whatever_the_flow_speaks(tmp_path):
+    store = Voice(tmp_path, FakeSynth())
+    await store.build([], silent)
+    assert contents(store.digits("40*7#", "tr")) == ["dört", "sıfır", "yedi"]
+    assert contents(store.digits("47", "en")) == ["four", "seven"]
+    assert contents(store.digits("4", "de")) == ["dört"]
+    assert store.digits("", "tr") == []
 
 
 async def test_a_real_voice_speaks_every_piece_of_the_shipped_flow(tmp_path, espeak, main_flow):

@@ -127,16 +127,19 @@ class BareSeat:
     messages: list[Json] = field(default_factory=list)
 
     async def listen(self) -> None:
+        """Keep what comes, and say that we are there: who is silent is closed."""
         async for text in self.socket:
             self.messages.append(_json(text))
+            if self.messages[-1]["type"] == "ping":
+                await self.socket.send('{"type":"pong","seq":0}')
 
     @property
     def after_snapshot(self) -> list[Json]:
         return self.messages[1:]
 
     def beyond_own_state(self) -> list[Json]:
-        """Messages that are neither a ping nor only about the agent himself."""
-        return [each for each in self.after_snapshot if each["type"] != "ping" and not _own_state(each)]
+        """Messages that are neither about the connection nor only about the agent himself."""
+        return [each for each in self.after_snapshot if each["type"] not in ("ping", "state") and not _own_state(each)]
 
 
 def _own_state(message: Json) -> bool:

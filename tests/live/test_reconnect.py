@@ -8,7 +8,7 @@ from playwright.async_api import Browser
 from cti.demo.phones import Behaviour
 from cti.events import NoteWritten, TicketAppended, TicketOpened
 from screenpop import board
-from screenpop.hub import Owner
+from screenpop.seat import Owner
 from tests.live.desk import Desk, Json, at_desk, true_on
 from tests.live.site import ANSWERS, STORY, Site
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,29 +82,34 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, thro
 
 
 class Texts:
-    """Bytes of one direction of a WebSocket in, whole text messages out (RFC 6455)."""
+    """Bytes of one direction of a WebSocket in, whole text messages out (RFC 6455). `greet` hears each line of the handshake. When
+    `hear` returns False, nothing more passes in this direction, that message included."""
 
-    def __init__(self, hear: Callable[[str], None], *, masked: bool) -> None:
-        self._hear, self._masked = hear, masked
+    def __init__(
+        self, hear: Callable[[str], bool], *, masked: bool, greet: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self._hear, self._masked, self._greet = hear, masked, greet
         self._reader = StreamReader()
+        self._passes = True
         self._parser = self._parse()
         next(self._parser)
 
     def feed(self, chunk: bytes) -> bytes:
-        self._reader.feed_data(chunk)
-        next(self._parser)
-        return chunk
+        if self._passes:
+            self._reader.feed_data(chunk)
+            next(self._parser)
+        return chunk if self._passes else b""
 
     def _parse(self) -> Generator[None, None, None]:
-        while (yield from self._reader.read_line(LINE_BYTES_MAX)) != b"\r\n":
-            continue  # the handshake
+        while (line := (yield from self._reader.read_line(LINE_BYTES_MAX))) != b"\r\n":
+            self._greet(line.decode("latin-1"))
         said = b""
         while True:
             frame = yield from Frame.parse(self._reader.read_exact, mask=self._masked)
             if frame.opcode in (Opcode.TEXT, Opcode.CONT):
                 said += bytes(frame.data)
                 if frame.fin:
-                    self._hear(said.decode())
+                    self._passes = self._passes and self._hear(said.decode())
                     said = b""
 
 
@@ -122,31 +127,88 @@ class Request:
         return [str(each).rpartition("/")[2] for each in self.body.get("media", [])]
 
 
+@dataclass(frozen=True)
+class Passing:
+    """One message between a node and the switch. `node` is the node's application, `up` the way to the switch, `at_s` the loop's
+    clock."""
+
+    node: str
+    up: bool
+    message: Mapping[str, Any]
+    at_s: float
+
+    @property
+    def method(self) -> str:
+        return str(self.message.get("method", ""))
+
+    @property
+    def uri(self) -> str:
+        """Of a request, or of the request that this is the answer to."""
+        return str(self.message.get("uri", ""))
+
+    @property
+    def is_play(self) -> bool:
+        return self.up and "/play/" in self.uri
+
+
 @dataclass
 class AriWire(Proxy):
-    """`before` hears each request while it is still on this side: the switch has not got it yet."""
+    """`before` hears each request while it is still on this side: the switch has not got it yet. So does `on_message` each message of
+    either way, and when it returns False, that connection is deaf in this direction from then on. `passed` is what went through."""
 
     target: int
     requests: list[Request] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)  # HTTP statuses
     before: Callable[[Request], None] = lambda request: None
+    on_message: Callable[[Passing], bool] = lambda passing: True
+    passed: list[Passing] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         super().__init__(self.target)
 
     def directions(self) -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:
-        return Texts(self._asked, masked=True).feed, Texts(self._said, masked=False).feed
+        node = ""
 
-    def _asked(self, text: str) -> None:
+        def greet(line: str) -> None:
+            nonlocal node
+            if named := re.match(r"GET \S*[?&]app=([^& ]*)", line):
+                node = named[1]
+
+        up = Texts(lambda text: self._asked(node, text), masked=True, greet=greet)
+        return up.feed, Texts(lambda text: self._said(node, text), masked=False).feed
+
+    async def until(self, kind: Callable[[Passing], bool], *, since: int = 0, timeout_s: float = 30.0) -> Passing:
+        """The first message of this kind after the first `since` ones; waits for it. TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                for at, passing in enumerate(self.passed[since:], since + 1):
+                    since = at
+                    if kind(passing):
+                        return passing
+                self._news.clear()
+                await self._news.wait()
+
+    def _asked(self, node: str, text: str) -> bool:
         message = json.loads(text)
         request = Request(message["method"], message["uri"], json.loads(message.get("message_body") or "{}"))
         self.requests.append(request)
         self.before(request)
+        return self._passes(node, message, up=True)
 
-    def _said(self, text: str) -> None:
+    def _said(self, node: str, text: str) -> bool:
         message = json.loads(text)
         if message["type"] == "RESTResponse":
             self.answers.append(message["status_code"])
+        return self._passes(node, message, up=False)
+
+    def _passes(self, node: str, message: Mapping[str, Any], *, up: bool) -> bool:
+        passing = Passing(node, up, message, asyncio.get_running_loop().time())
+        if not self.on_message(passing):
+            return False
+        self.passed.append(passing)
+        self._news.set()
+        return True
 
     def plays(self, since: int = 0) -> list[Request]:
         return [each for each in self.requests[since:] if "/play/" in each.uri]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -92,6 +94,41 @@ def test_an_event_concerns_a_card_that_shows_what_it_names(ids, concerned):
 
 def test_an_outage_concerns_every_card():
     assert board.concerns(OutageClosed(outage="o1"), frozenset({"c1"}))
+
+
+# --- coming back to another node ---
+
+
+def sealed(seat: Seat) -> Seat:
+    """`seat` as a look makes it: every card and the lists with their etags."""
+    lists = board.lists_etag(seat.dispositions, seat.channels)
+    return dataclasses.replace(seat, cards=tuple(board.sealed(card) for card in seat.cards), lists=lists)
+
+
+SEALED = SEAT.map(sealed)
+
+
+@FEW
+@given(SEALED, SEALED, st.booleans())
+def test_what_a_page_has_and_the_difference_make_the_seat(has, now, knows_some):
+    """`knows_some`: the page has one of the cards just as the seat shows it."""
+    if knows_some and now.cards:
+        rest = [card for card in has.cards if card.id != now.cards[0].id]
+        has = dataclasses.replace(has, cards=board.order([*rest, now.cards[0]]))
+    have = {card.id: card.etag for card in has.cards}
+    parts = json.loads(json.dumps(board.difference(have, has.lists, now)))
+    assert applied(board.plain(has), parts) == board.plain(now)
+    brought = {part["card"]["id"] for part in parts if part["part"] == "card"}
+    assert brought == {card.id for card in now.cards if card not in has.cards}
+
+
+@FEW
+@given(CARD, CARD)
+def test_cards_have_the_same_etag_when_they_say_the_same(one, other):
+    one, other = (dataclasses.replace(card, etag="") for card in (one, other))
+    assert (board.sealed(one).etag == board.sealed(other).etag) == (board.plain(one) == board.plain(other))
+    assert board.sealed(board.sealed(one)) == board.sealed(one)
+    assert re.fullmatch("[0-9a-f]{12}", board.sealed(one).etag)
 
 
 PAINTED = OfferPainted(conversation="c1", offer="o1", agent="zeynep", acked_ms=1, browser_ms=1)

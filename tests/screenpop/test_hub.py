@@ -12,8 +12,10 @@ from cti import ledger
 from cti.channels import intake
 from cti.events import NoteWritten
 from cti.records import contact_points, outages, tickets
-from screenpop import board, hub
-from screenpop.hub import Owner, Socket
+from screenpop import board, hub, seat
+from screenpop.hub import Hub
+from screenpop.protocol import HAVE_MAX, Message
+from screenpop.seat import Owner, Socket
 from tests.fakes import company, story
 from tests.fakes.live_desk import ZEYNEP, LiveDesk
 from tests.fakes.page import Page
@@ -147,24 +149,27 @@ async def test_who_comes_back_gets_exactly_what_he_missed(desk):
     await desk.live(desk.teller.step({"fact": "TalkEnded", "agent": "zeynep"}))
     await leaves.open()
     resumed, *events = leaves.taken[known:]
-    assert resumed == {"type": "resumed", "epoch": stays.epoch, "seq": stays.seq}
+    expected = {"type": "resumed", "epoch": stays.epoch, "seq": stays.seq, "leader": False, "changes": []}
+    assert resumed == expected
     assert [each["seq"] for each in events] == list(range(missed_from + 1, (stays.seq or 0) + 1))
     assert leaves.seat == stays.seat
 
 
-async def test_who_was_away_too_long_gets_a_snapshot(desk):
+async def test_who_was_away_too_long_gets_the_difference(desk):
     page = desk.pages["murat"]
     del desk.pages["murat"]
     page.take_all()
     page.leave()
     other = await Page(page.live).open()
-    for number in range(hub.HISTORY_MAX + 1):
+    for number in range(seat.HISTORY_MAX + 1):
         desk.looks = 1000 + number
         page.live.mark("nothing of this name")
         await other.until(str(desk.looks))
     await page.open()
-    assert page.taken[-1]["type"] == "snapshot"
+    assert page.taken[-1]["type"] == "resumed"
+    assert [change["part"] for change in page.taken[-1]["changes"]] == ["agent"]
     assert page.seat == other.seat
+    assert page.seq == other.seq
 
 
 async def test_everything_that_can_be_replayed_fits_into_one_browser_s_queue(desk):
@@ -172,7 +177,7 @@ async def test_everything_that_can_be_replayed_fits_into_one_browser_s_queue(des
     del desk.pages["murat"]
     page.leave()
     other = await Page(page.live).open()
-    for number in range(hub.HISTORY_MAX):
+    for number in range(seat.HISTORY_MAX):
         desk.looks = 1000 + number
         page.live.mark("nothing of this name")
         await other.until(str(desk.looks))
@@ -181,12 +186,43 @@ async def test_everything_that_can_be_replayed_fits_into_one_browser_s_queue(des
     assert page.taken[-1]["seq"] == other.seq
 
 
+async def test_on_another_node_a_page_gets_only_what_differs_and_goes_on_from_there(desk):
+    await desk.teller.tell([*RINGS, {"fact": "DeviceStopped", "agent": "zeynep"}])
+    await desk.settle()
+    page = desk.pages["zeynep"]
+    page.leave()
+    page.live = Hub(desk.read, lambda: desk.teller.now.timestamp()).seat(ZEYNEP)
+    known = len(page.taken)
+    await page.open()
+    (resumed,) = page.taken[known:]
+    assert resumed["epoch"] == page.epoch == page.live.epoch
+    assert [change["part"] for change in resumed["changes"]] == ["agent"]
+    await desk.same()
+    page.live.stop()
+
+
+def first_message(socket: Socket) -> Message:
+    message = socket.queue.get_nowait()
+    assert isinstance(message, dict)
+    return message
+
+
+TOO_MANY = {str(number): "" for number in range(HAVE_MAX)}
+
+
+@pytest.mark.parametrize(("have", "epoch"), [(None, "another"), ({}, None), (TOO_MANY, "another")])
+async def test_what_is_doubtful_ends_in_a_snapshot(desk, have, epoch):
+    socket = Socket()
+    await desk.pages["zeynep"].live.attach(socket, epoch, 3, have)
+    assert first_message(socket)["type"] == "snapshot"
+
+
 @pytest.mark.parametrize(("epoch", "seq"), [("another life of this seat", 0), (None, None), ("same", 999)])
 async def test_who_cannot_be_right_about_what_he_saw_gets_a_snapshot(desk, epoch, seq):
-    seat = desk.pages["zeynep"].live
+    live = desk.pages["zeynep"].live
     socket = Socket()
-    await seat.attach(socket, seat.epoch if epoch == "same" else epoch, seq)
-    assert socket.queue.get_nowait()["type"] == "snapshot"
+    await live.attach(socket, live.epoch if epoch == "same" else epoch, seq)
+    assert first_message(socket)["type"] == "snapshot"
 
 
 async def test_a_seat_that_nobody_watched_looks_again_when_somebody_comes(desk):
@@ -205,23 +241,23 @@ async def test_a_seat_that_nobody_watched_looks_again_when_somebody_comes(desk):
 
 async def test_a_slow_browser_is_given_up_and_the_others_get_everything(desk):
     slow = Socket()
-    seat = desk.pages["zeynep"].live
-    await seat.attach(slow, None, None)
-    for number in range(hub.QUEUE_MAX):
+    live = desk.pages["zeynep"].live
+    await live.attach(slow, None, None)
+    for number in range(seat.QUEUE_MAX):
         desk.looks = 1000 + number
-        seat.mark("nothing of this name")
+        live.mark("nothing of this name")
         await desk.pages["zeynep"].until(str(desk.looks))
     assert slow.slow.is_set()
     assert not desk.pages["zeynep"].socket.slow.is_set()
 
 
 async def test_a_sixth_tab_closes_the_oldest(desk):
-    seat = desk.pages["murat"].live
+    live = desk.pages["murat"].live
     oldest = desk.pages["murat"].socket
-    for _ in range(hub.SOCKETS_MAX):
-        await seat.attach(Socket(), None, None)
+    for _ in range(seat.SOCKETS_MAX):
+        await live.attach(Socket(), None, None)
     assert oldest.slow.is_set()
-    assert len(seat.sockets) == hub.SOCKETS_MAX
+    assert len(live.sockets) == seat.SOCKETS_MAX
 
 
 async def test_a_seat_is_forgotten_when_its_last_page_is_long_gone(desk):
@@ -236,6 +272,103 @@ async def test_another_language_changes_every_tab_of_the_seat(desk):
     desk.hub.seat(Owner(ZEYNEP.user, ZEYNEP.name, ZEYNEP.agent, "tr"))
     await desk.same()
     assert "Bilgi verildi" in [each["name"] for each in desk.pages["zeynep"].seat["dispositions"]]
+
+
+async def test_the_first_browser_leads_and_when_it_goes_the_next_one_is_told(desk):
+    first = desk.pages["zeynep"]
+    second, third = await Page(first.live).open(), await Page(first.live).open()
+    assert [page.leader for page in (first, second, third)] == [True, False, False]
+    first.leave()
+    for page in (second, third):
+        page.take_all()
+    assert [page.leader for page in (second, third)] == [True, False]
+    await first.open()
+    assert not first.leader
+
+
+async def test_a_browser_that_comes_back_before_its_dead_socket_was_noticed_still_leads(desk):
+    page = desk.pages["zeynep"]
+    page.leave()
+    page.browser = "laptop"
+    await page.open()
+    dead = page.socket
+    other = await Page(page.live).open()
+    await page.open()
+    assert dead.slow.is_set()
+    assert dead not in page.live.sockets
+    other.take_all()
+    assert (page.leader, other.leader) == (False, True), "the other browser rang meanwhile, and goes on"
+    other.leave()
+    await page.open()
+    assert (page.leader, len(page.live.sockets)) == (True, 1)
+
+
+async def test_the_house_hears_of_the_first_page_and_of_the_end_of_the_last(desk):
+    told: list[tuple[str, str]] = []
+    desk.hub.on_seat = lambda agent, what: told.append((agent, what))
+    page = desk.pages["zeynep"]
+    other = await Page(page.live).open()
+    page.leave()
+    other.live.detach(other.socket, 0.0, left=True)
+    other.live.detach(other.socket, 0.0)
+    await page.open()
+    page.leave()
+    assert told == [("zeynep", "left"), ("zeynep", "attached"), ("zeynep", "lost")]
+
+
+# --- faults, said aloud ---
+
+
+async def test_every_browser_hears_once_what_is_away_and_who_comes_hears_it_too(desk):
+    page = desk.pages["zeynep"]
+    for _ in range(2):
+        desk.hub.tell_state(frozenset({"switch", "database"}))
+    ready = page.socket.queue.get_nowait()
+    assert isinstance(ready, str), "expected text that was written once for all"
+    page.take(ready)
+    assert (page.degraded, page.leader, page.socket.queue.empty()) == (["database", "switch"], True, True)
+    other = await Page(page.live).open()
+    assert (other.degraded, other.leader) == (["database", "switch"], False)
+    desk.hub.tell_state(frozenset())
+    other.take_all()
+    assert other.degraded == []
+    assert (await Page(page.live).open()).taken[-1]["type"] == "snapshot"
+
+
+async def test_without_records_time_alone_makes_nobody_look(desk):
+    desk.hub.tell_state(frozenset({"database"}))
+    desk.reads.clear()
+    desk.hub.sweep()
+    await asyncio.sleep(0)
+    assert desk.reads == []
+
+
+async def test_every_browser_is_asked_to_move_at_a_moment_of_its_own(desk):
+    others = [await Page(desk.pages["zeynep"].live).open() for _ in range(3)]
+    desk.hub.move_all(5)
+    asked = [page.socket.queue.get_nowait() for page in (*desk.pages.values(), *others)]
+    assert {each["type"] for each in asked} == {"move"}
+    assert all(0 <= each["after_ms"] <= 5000 for each in asked)
+    assert len({each["after_ms"] for each in asked}) > 1
+
+
+async def test_a_look_that_fails_is_tried_again_by_itself(desk, monkeypatch):
+    monkeypatch.setattr(seat, "RETRY_S", 0.01)
+    await talking(desk)
+    works, calls = desk.teller.db.read, []
+
+    async def fails_once(*args: Any, **given: Any) -> Any:
+        calls.append(1)
+        if len(calls) < 3:  # the look, and the one at the agent alone
+            raise OSError("connection refused")
+        return await works(*args, **given)
+
+    desk.teller.db.read = fails_once
+    await desk.teller.db.work(_note, desk.teller.now)
+    page = desk.pages["zeynep"]
+    while page.seat["cards"][0]["note"] != "kept":
+        page.take(await asyncio.wait_for(page.socket.queue.get(), 5))
+    desk.teller.db.read = works
 
 
 async def test_a_look_that_fails_is_made_up_for_by_the_next_one(desk):

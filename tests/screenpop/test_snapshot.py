@@ -9,8 +9,8 @@ from sqlalchemy import event
 from cti.records import outages, tickets
 from cti.records.conversations import Conversation, Offer
 from screenpop import board, snapshot
-from screenpop.hub import Owner
 from screenpop.protocol import Card
+from screenpop.seat import Owner
 from tests.fakes import company, story
 from tests.fakes.story import Step, Teller, row_of
 

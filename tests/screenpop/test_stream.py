@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -16,13 +14,11 @@ from cti import ledger
 from cti.db import DatabaseTimeout, Overloaded
 from cti.events import NoteWritten
 from cti.records.conversations import Offer
-from screenpop import hub, stream
-from screenpop.commands import By
-from screenpop.protocol import MESSAGE_MAX_BYTES, VERSION
-from screenpop.stream import Desk
+from screenpop import seat, stream
+from screenpop.protocol import MESSAGE_MAX_BYTES
 from tests.fakes import company
-from tests.fakes.live_desk import ZEYNEP, LiveDesk
-from tests.fakes.socket import BrowserSocket, Closed
+from tests.fakes.live_desk import LiveDesk
+from tests.fakes.visit import HELLO, browser, closed
 
 RINGS = [
     {"flow": "arrives", "number": company.HIS},
@@ -30,38 +26,6 @@ RINGS = [
     {"fact": "DeviceRinging", "agent": "zeynep"},
 ]
 ANSWERS = {"fact": "DeviceAnswered", "agent": "zeynep"}
-HELLO = {"type": "hello", "v": VERSION}
-
-
-@asynccontextmanager
-async def browser(
-    desk: LiveDesk, *, signed_in: Any = None, hello: bool = True, room: int = 0
-) -> AsyncIterator[BrowserSocket]:
-    """Zeynep's browser, served until the end of the block."""
-
-    async def yes(is_life: bool) -> bool:
-        return True
-
-    here = Desk(
-        desk.teller.db, desk.hub, desk.teller.controls, lambda: desk.teller.now,
-        lambda: By("user-zeynep", "zeynep", "PJSIP/zeynep"), signed_in or yes,
-    )  # fmt: skip
-    socket = BrowserSocket(room)
-    await socket.connect()
-    serving = asyncio.create_task(stream.serve(socket.server, desk.hub.seat(ZEYNEP), here))
-    if hello:
-        socket.say(**HELLO)
-    try:
-        yield socket
-    finally:
-        socket.go()
-        await asyncio.wait_for(serving, 5)
-
-
-async def closed(socket: BrowserSocket) -> Closed:
-    with pytest.raises(Closed) as closed:
-        await socket.until("the end")
-    return closed.value
 
 
 async def offer(desk: LiveDesk) -> Offer:
@@ -293,7 +257,7 @@ async def test_a_browser_whose_queue_ran_over_is_told_to_come_back(desk):
     async with browser(desk) as socket:
         await socket.hear()
         (mine,) = (each for each in desk.pages["zeynep"].live.sockets if each is not desk.pages["zeynep"].socket)
-        for number in range(hub.QUEUE_MAX + 1):
+        for number in range(seat.QUEUE_MAX + 1):
             mine.send({"type": "ping", "at_ms": number})
         assert (await closed(socket)).code == 4408
 

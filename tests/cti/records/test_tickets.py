@@ -167,3 +167,40 @@ def test_two_neighbours_that_change_places_are_noticed(count, place):
     place %= len(number) - 1
     swapped = number[:place] + number[place + 1] + number[place] + number[place + 2 :]
     assert swapped == number or not tickets.check_digit_ok(swapped)
+
+
+# --- visits of a flow's node ---
+
+
+async def visited(db: Database, now: dt.datetime, visit: str, **changes: Any) -> tickets.Opened:
+    return await db.work(tickets.open_for_visit, visit=visit, **asking(now, **changes))
+
+
+async def test_the_same_visit_is_told_the_same_ticket_and_that_it_is_new(any_db, now):
+    first = await visited(any_db, now, "a:open:1", conversation="a")
+    assert first.new
+    assert await visited(any_db, now, "a:open:1", conversation="a") == first
+    assert [type(each) for each in await told(any_db)] == [TicketOpened]
+
+
+async def test_two_nodes_that_ask_for_one_visit_at_once_open_one_ticket(any_db, now):
+    opened = await asyncio.gather(*(visited(any_db, now, "a:open:1", conversation="a") for _ in range(20)))
+    assert set(opened) == {opened[0]}
+    assert [type(each) for each in await told(any_db)] == [TicketOpened]
+
+
+async def test_a_visit_keeps_its_ticket_when_that_was_closed_meanwhile(db, line, now):
+    first = await visited(db, now, "a:open:1", subscription=line, conversation="a")
+
+    def close(session):
+        session.get_one(tickets.Ticket, first.ticket).state = "closed"
+
+    await db.work(close)
+    assert await visited(db, now, "a:open:1", subscription=line, conversation="a") == first
+    assert (await visited(db, now, "a:open:2", subscription=line, conversation="a")).new
+
+
+async def test_another_visit_of_the_same_call_finds_the_open_ticket(db, line, now):
+    first = await visited(db, now, "a:open:1", subscription=line, conversation="a")
+    again = await visited(db, now, "a:open:2", subscription=line, conversation="a")
+    assert (again.ticket, again.new) == (first.ticket, False)

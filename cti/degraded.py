@@ -1,0 +1,94 @@
+"""Is the database there? While it is not, calls go on with what is known and pages say so; when it is back, the journal is replayed.
+
+Asked by writing, because a full disk still answers questions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from cti.db import AWAY, Database
+from cti.journal import Entry, Journal
+from cti.records.effects import Effect
+from cti.replay import replay
+
+log = structlog.get_logger(__name__)
+
+PROBE_EVERY_S = 2.0
+AGAIN_EVERY_S = 0.5  # while it is away
+DEADLINE_S = 1.0
+
+
+class Degraded:
+    """`away` is the answer of the moment; `on_change` hears when it becomes another. `run()` never ends."""
+
+    def __init__(
+        self,
+        db: Database,
+        journal: Journal,
+        *,
+        node: str,
+        region: str,
+        clock: Callable[[], dt.datetime],
+        on_change: Callable[[bool], None],
+    ) -> None:
+        self._db, self._journal, self._region, self._clock = db, journal, region, clock
+        self._key = f"probe:{node}"
+        self._on_change = on_change
+        self.away = False
+
+    async def run(self) -> None:
+        while True:
+            await self.look()
+            if not self.away:
+                await self.replay()
+            await asyncio.sleep(AGAIN_EVERY_S if self.away else PROBE_EVERY_S)
+
+    async def look(self) -> None:
+        """Ask now."""
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await self._db.work(self._probe, self._clock())
+            self._set(False, "")
+        except AWAY as error:
+            self._set(True, f"{type(error).__name__}: {error}"[:200])
+
+    async def replay(self) -> None:
+        """What callers told us meanwhile goes where it belongs. What cannot be written stays in the journal and is said aloud."""
+        done: set[str] = set()
+        try:
+            for entry in await asyncio.to_thread(self._journal.waiting):
+                if await self._replayed(entry):
+                    done.add(entry.id)
+            if done:
+                await asyncio.to_thread(self._journal.forget, done)
+                log.info("journal.replayed", entries=len(done))
+        except AWAY as error:  # the database again, or the file
+            log.warning("journal.not_replayed", error=f"{type(error).__name__}: {error}"[:200], done=len(done))
+
+    async def _replayed(self, entry: Entry) -> bool:
+        """False: this one cannot be written now; the others go on, and it is tried again."""
+        try:
+            await self._db.work(replay, entry, region=self._region, now=self._clock())
+        except AWAY:
+            raise
+        except (SQLAlchemyError, ValueError) as error:
+            log.error("journal.not_replayed", entry=entry.id, error=f"{type(error).__name__}: {error}"[:200])
+            return False
+        return True
+
+    def _probe(self, session: Session, now: dt.datetime) -> None:
+        session.merge(Effect(key=self._key, result={}, at=now))
+
+    def _set(self, away: bool, why: str) -> None:
+        if away == self.away:
+            return
+        self.away = away
+        log.warning("database.away", why=why) if away else log.info("database.back")
+        self._on_change(away)
