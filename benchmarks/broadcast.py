@@ -33,7 +33,7 @@ from cti.config import Settings
 from cti.db import Database
 from screenpop.protocol import VERSION
 
-SEATS, BROADCASTS, ROUNDS = 2_000, 20, 4
+SEATS, BROADCASTS, ROUNDS = 2_000, 40, 8
 PAUSE_S = 0.4  # between two broadcasts
 TAKEN_MAX_S = 10.0
 AT_ONCE = 25  # sign-ins
@@ -41,6 +41,7 @@ PIECE = 200  # users in one transaction
 SETTLE_S = 3.0
 IDLE_S = 15.0  # three times what a node asks the database about sign-ins
 UNREAD_ANSWERS, UNREAD_EVERY_S = 1_000, 0.002  # more than kernel and library buffer for a narrow socket
+UNREAD_SETTLE_S = 0.5  # what it asked for is done: measured is that it does not read, not that it asked
 HELLO = {"type": "hello", "v": VERSION, "epoch": None, "seq": None, "language": "en"}
 RIVAL = "await send_text in a loop (uvicorn)"
 BROADCAST = "websockets.broadcast"
@@ -212,8 +213,9 @@ async def _one_that_does_not_read(port: int, cookie: str) -> AsyncIterator[None]
     stalled.stop_reading()
     try:
         for _ in range(UNREAD_ANSWERS):
-            stalled.say({"type": "command", "key": secrets.token_hex(8), "name": "dismiss", "value": "nothing"})
+            stalled.say({"type": "command", "key": secrets.token_hex(8), "name": "pause", "text": "no phone"})
             await asyncio.sleep(UNREAD_EVERY_S)
+        await asyncio.sleep(UNREAD_SETTLE_S)
         yield
     finally:
         stalled.close()

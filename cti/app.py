@@ -34,7 +34,7 @@ from cti.channels import routes as channel_routes
 from cti.config import Settings
 from cti.db import AWAY, Database
 from cti.degraded import Degraded
-from cti.events import CallCleared, Recorded
+from cti.events import Recorded
 from cti.health import router as health_routes
 from cti.journal import Journal
 from cti.lease import Lease
@@ -44,16 +44,17 @@ from cti.reception import Means, Reception
 from cti.reconcile import Reconciler
 from cti.records import contact_points, standing
 from cti.switchboard import Switchboard
+from cti.wrap_up import WrapUp
 from ivr import store as flows
 from ivr.voice import Voice
 from recordings import routes as recording_routes
 from recordings.retention import Policy
 from recordings.worker import Worker
 from screenpop import snapshot
-from screenpop.commands import PAUSE_FOR_WRAP_UP
 from screenpop.hub import Hub
 from screenpop.protocol import Agent
 from screenpop.seat import Look, Only, Owner
+from screenpop.sign_ins import SignIns
 from screenpop.unwritten import UnwrittenOffer
 
 log = structlog.get_logger(__name__)
@@ -85,17 +86,18 @@ class House:
         self.switchboard = Switchboard(self.db, clock=self.clock, region=settings.default_region, confirm=self._confirm)
         self.ami = Ami(
             host, settings.ami_port, "santral", ami_password,
-            on_fact=self.switchboard.take, on_resync=self._resynced,
+            on_fact=self._heard, on_resync=self._resynced,
         )  # fmt: skip
         self.dead_man = DeadMan(self.ami, lambda: self.ari.driven, settings.dead_man_s)
         self.ari = Ari(
             host, settings.ari_port, "santral", ari_password, settings.application,
-            on_call=self._serve, may_claim=self._may_claim, on_channel_gone=self.switchboard.take,
+            on_call=self._serve, may_claim=self._may_claim, on_channel_gone=self._heard,
             on_replaced=self._replaced, before_release=self.dead_man.released, on_taken_away=self.dead_man.let_go,
         )  # fmt: skip
         self.agi = Agi(settings.agi_host, settings.agi_port, {"identify": identify_script(self._identify)})
         self.controls = SwitchControls(self.ami, self.ari)
         self.hub = Hub(self._look, lambda: self.clock().timestamp(), settings.default_region)
+        self.sign_ins = SignIns.of(self.db, self.clock)
         policy = Policy(keep_days=settings.recordings_keep_days or None)
         self.recorder = Worker(self.db, settings.recordings, self.clock, policy=policy)
         self.degraded = Degraded(
@@ -112,6 +114,9 @@ class House:
         self.attendance = Attendance(
             self.db, self.switchboard, node=settings.node, clock=self.clock, pause=self.controls.pause
         )
+        self.wrap_up = WrapUp(
+            self.switchboard, self.controls, is_live=self.hub.is_live, longest_s=settings.wrap_up_max_s
+        )
         self.lease = Lease(
             self.db, settings.node, settings.switch or f"{host}:{settings.ari_port}", clock=self.clock,
             on_seized=self._take_over, on_lead=self.switchboard.lead,
@@ -125,7 +130,7 @@ class House:
         self.switchboard.changed = self.hub.member_changed
         self.switchboard.unwritten = self._unwritten
         self.hub.on_seat = self.attendance.heard
-        for subscriber in (self.hub.hear, self._wrap_up):
+        for subscriber in (self.hub.hear, self.wrap_up.heard):
             self.bus.subscribe(subscriber)
         for subscriber in (self.metrics.hear, self.recorder.hear):
             self.bus.subscribe(
@@ -152,7 +157,7 @@ class House:
         await self.agi.start()
         works = {
             "ari": self.ari.run(), "ami": self.ami.run(), "dead-man": self.dead_man.run(), "switchboard": self.switchboard.run(),
-            "hub": self.hub.run(), "recordings": self.recorder.run(), "wrap-up": self._end_long_wrap_ups(),
+            "hub": self.hub.run(), "sign-ins": self.sign_ins.run(), "recordings": self.recorder.run(), "wrap-up": self.wrap_up.run(),
             "resync": self._resync(), "bus": self.bus.run(), "degraded": self.degraded.run(), "attendance": self.attendance.run(),
         }  # fmt: skip
         if self.lease is not None:
@@ -248,6 +253,13 @@ class House:
     async def _serve(self, line: AriLine) -> None:
         await self.reception.serve(line)
 
+    def _heard(self, fact: Fact) -> None:
+        """What the doors say of the line. A channel that is gone without a word may have been cut by the switch's own end."""
+        if isinstance(fact, ChannelGone) and not fact.cause:
+            self._start_once(self.reconciler.unheard(fact))
+        else:
+            self.switchboard.take(fact)
+
     def _resynced(self, alive: frozenset[str]) -> None:
         self._start_once(self.reconciler.compare(alive))
 
@@ -274,6 +286,7 @@ class House:
     # --- seats ---
 
     def _database_changed(self, away: bool) -> None:
+        self.switchboard.database_away(away)
         self._tell_state()
         if not away:
             self.switchboard.overflowed.set()  # what happened meanwhile is compared with the switch
@@ -316,39 +329,9 @@ class House:
             return snapshot.same_cards(before, agent)
         return await self.db.read(snapshot.look, agent, owner.language, before=before, only=only, now=self.clock())
 
-    def _wrap_up(self, recorded: Recorded) -> None:
-        """An agent whose page is open gets time to write: no further call until he saves, or time is up."""
-        event = recorded.event
-        if isinstance(event, CallCleared) and self.hub.is_live(event.agent):
-            member = self.switchboard.members.get(event.agent)
-            if member and not member.paused:
-                self._start_once(self._pause(member.device, True, PAUSE_FOR_WRAP_UP))
-
     def _start_once(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks = [task for task in self._tasks if not task.done()]
         self._start("once", work)
-
-    async def _pause(self, device: str, paused: bool, reason: str) -> None:
-        try:
-            await self.controls.pause(device, paused, reason)
-        except LineFailed as error:
-            log.warning("agent.pause_failed", device=device, error=str(error))
-
-    async def _end_long_wrap_ups(self) -> None:
-        """Nobody stays in wrap-up for ever: a page closed in the middle would keep an agent away from callers."""
-        since: dict[str, dt.datetime] = {}
-        while True:
-            await asyncio.sleep(5)
-            now = self.clock()
-            waiting = {
-                agent: member.device
-                for agent, member in self.switchboard.members.items()
-                if member.reason == PAUSE_FOR_WRAP_UP
-            }
-            since = {agent: since.get(agent, now) for agent in waiting}
-            for agent, device in waiting.items():
-                if (now - since[agent]).total_seconds() > self.settings.wrap_up_max_s:
-                    await self._pause(device, False, "")
 
     async def _resync(self) -> None:
         """Read the switch anew: every few seconds, and soon after facts were dropped because they could not be written in time."""

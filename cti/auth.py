@@ -10,8 +10,7 @@ import asyncio
 import datetime as dt
 import hashlib
 import secrets
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -27,16 +26,14 @@ from starlette.requests import HTTPConnection
 from cti import ledger
 from cti.db import Base, Database
 from cti.events import SignedIn, SignedOut, SignInRefused
+from cti.limiter import Limiter
 from cti.web import Asked, House, Problem, TheHouse, house
 
 Role = Literal["agent", "supervisor", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 TOUCH_S = 30  # `last_seen_at` is written this rarely; an idle session may so end this much too early
-FAILURES_MAX = 5  # wrong passwords for one user within FAILURES_WINDOW_S
-ADDRESS_FAILURES_MAX = 100  # and from one address: a whole call centre may stand behind one
-FAILURES_WINDOW_S = 300
-LIMITER_KEYS_MAX = 10_000
+ASKED_AT_ONCE = 500  # sessions in one question: SQLite and PostgreSQL take some thousand parameters
 
 ARGON2 = PasswordHash((Argon2Hasher(),))
 HASHERS = ThreadPoolExecutor(2, thread_name_prefix="password")  # a hash takes 64 MB and some 200 ms of one core
@@ -119,16 +116,20 @@ def require(*roles: Role) -> Callable[..., Awaitable[User]]:
     return whoever_asks
 
 
-async def user_of_cookie(db: Database, cookie: str, now: dt.datetime, *, touch: bool = True) -> User | None:
-    """Whose live session this is, or None. With `touch` it counts as a sign of life; a socket that merely looks whether the session
-    still stands passes False."""
-    found = await db.read(_live_session, _hashed(cookie), now) if cookie else None
+async def user_of_cookie(db: Database, cookie: str, now: dt.datetime) -> User | None:
+    """Whose live session this is, or None. It counts as a sign of life."""
+    found = await db.read(_live_session, session_of(cookie), now) if cookie else None
     if found is None:
         return None
     user, last_seen_at = found
-    if touch and now - last_seen_at >= dt.timedelta(seconds=TOUCH_S):
-        await db.work(_touch, _hashed(cookie), now)
+    if now - last_seen_at >= dt.timedelta(seconds=TOUCH_S):
+        await db.work(touch, (session_of(cookie),), now)
     return user
+
+
+def session_of(cookie: str) -> str:
+    """The name of the session behind a cookie: a hash, which opens nothing."""
+    return _hashed(cookie)
 
 
 def cookie_name(scheme: str) -> str:
@@ -250,8 +251,29 @@ def _live_session(session: Session, id_hash: str, now: dt.datetime) -> tuple[Use
     return _user(found[1]), found[0].last_seen_at
 
 
-def _touch(session: Session, id_hash: str, now: dt.datetime) -> None:
-    session.execute(update(WebSession).where(WebSession.id_hash == id_hash).values(last_seen_at=now))
+def sessions_alive(session: Session, asked: Collection[str], now: dt.datetime) -> frozenset[str]:
+    """Those of these sessions that still stand. No sign of life: who merely looks on is signed out in time."""
+    alive: set[str] = set()
+    for some in _pieces(asked):
+        rows = session.execute(
+            select(WebSession.id_hash, WebSession.last_seen_at, WebSession.idle_s)
+            .join(UserRow, UserRow.id == WebSession.user_id)
+            .where(WebSession.id_hash.in_(some), WebSession.revoked_at.is_(None), WebSession.expires_at > now)
+            .where(UserRow.disabled.is_(False))
+        )
+        alive.update(each for each, seen_at, idle_s in rows if now < seen_at + dt.timedelta(seconds=idle_s))
+    return frozenset(alive)
+
+
+def touch(session: Session, seen: Collection[str], now: dt.datetime) -> None:
+    """Signs of life of these sessions."""
+    for some in _pieces(seen):
+        session.execute(update(WebSession).where(WebSession.id_hash.in_(some)).values(last_seen_at=now))
+
+
+def _pieces(names: Collection[str]) -> Iterator[list[str]]:
+    ordered = sorted(names)  # writers that lock the same rows lock them in the same order
+    return (ordered[at : at + ASKED_AT_ONCE] for at in range(0, len(ordered), ASKED_AT_ONCE))
 
 
 def _user_of_token(session: Session, token: str, language: str) -> User | None:
@@ -291,34 +313,6 @@ def _known(role: Role) -> Role:
 
 
 # --- signing in ---
-
-
-class Limiter:
-    """Counts attempts per key in a sliding window; an attempt counts from its start, so many at once are no way around it.
-    At most LIMITER_KEYS_MAX keys are remembered; then the one that was new the longest ago is forgotten."""
-
-    def __init__(self) -> None:
-        self._attempts: dict[str, deque[dt.datetime]] = {}
-
-    def wait_s(self, user: str, address: str, now: dt.datetime) -> int:
-        """0 and the attempt is counted; or in how many seconds the next one will be heard."""
-        window = dt.timedelta(seconds=FAILURES_WINDOW_S)
-        most = {user: FAILURES_MAX, address: ADDRESS_FAILURES_MAX}
-        queues = [self._attempts.setdefault(key, deque(maxlen=number)) for key, number in most.items()]
-        full = [queue[0] + window - now for queue in queues if len(queue) == queue.maxlen and queue[0] + window > now]
-        if full:
-            return int(max(full).total_seconds()) + 1
-        for queue in queues:
-            queue.append(now)
-        while len(self._attempts) > LIMITER_KEYS_MAX:
-            del self._attempts[next(iter(self._attempts))]
-        return 0
-
-    def succeeded(self, *, user: str, address: str) -> None:
-        """The right password clears the user's count, and takes back this one attempt of the address."""
-        self._attempts.pop(user, None)
-        if self._attempts.get(address):
-            self._attempts[address].pop()
 
 
 class SignIn(Asked):

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         400, ge=100, le=5000, description="How long the dialplan waits for a node to claim a call."
     )
     dead_man_s: float = Field(
-        3.0, ge=0, le=60, description="A call in the IVR whose node is silent goes to the queue after this; 0: never."
+        2.8, ge=0, le=60, description="A call in the IVR whose node is silent goes to the queue after this; 0: never."
     )
     switch: str = Field(
         "",

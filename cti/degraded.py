@@ -20,7 +20,7 @@ from cti.replay import replay
 
 log = structlog.get_logger(__name__)
 
-PROBE_EVERY_S = 2.0
+PROBE_EVERY_S = 1.0
 AGAIN_EVERY_S = 0.5  # while it is away
 DEADLINE_S = 1.0
 

@@ -112,6 +112,7 @@ class Lease:
         self.peers = 0
         self.replaced = False
         self._draining = False
+        self._silent = False  # the database does not take our beats; said once
 
     async def run(self) -> None:
         holding = asyncio.create_task(self._hold(), name="lease-lock")
@@ -135,8 +136,13 @@ class Lease:
             try:
                 async with asyncio.timeout(BEAT_DEADLINE_S):
                     await self._beat()
+                if self._silent:
+                    log.info("lease.beating")
+                self._silent = False
             except AWAY as problem:
-                log.warning("lease.not_beating", problem=f"{type(problem).__name__}: {problem}"[:160])
+                if not self._silent:
+                    log.warning("lease.not_beating", problem=f"{type(problem).__name__}: {problem}"[:160])
+                self._silent = True
             await asyncio.sleep(max(0.0, began + BEAT_S - loop.time()))
 
     async def drain(self) -> None:

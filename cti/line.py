@@ -80,7 +80,7 @@ class Line(Protocol):
         """Keys that were pressed and that no answer has consumed yet."""
 
     def key_ahead(self, keys: str) -> None:
-        """As if the caller had pressed these now."""
+        """As if the caller had pressed these before those that wait for an answer."""
 
     async def answer(self) -> None: ...
 

@@ -7,6 +7,7 @@ heard. What the switch does not carry any more is over: no agent stays busy, no 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
@@ -76,3 +77,16 @@ class Reconciler:
             for gone in ended(calls, legs, alive, started_at, now):
                 log.info("reconcile.ended", call=gone.channel, cause=gone.cause)
                 self._switchboard.take(gone)
+
+    async def unheard(self, gone: ChannelGone) -> None:
+        """An end that a door only infers, because the channel is not there any more: a switch that was started since then has cut the
+        call. When that cannot be asked now, the next comparison finds the end again."""
+        try:
+            started_at = await self._switch_started_at()
+            arrived_at = dict(await self._db.read(open_channels)).get(gone.channel)
+        except (LineFailed, *AWAY) as problem:
+            log.warning("reconcile.not_now", problem=f"{type(problem).__name__}: {problem}"[:160])
+            return
+        if arrived_at is not None and arrived_at < started_at:
+            gone = dataclasses.replace(gone, cause=INTERRUPTED, reconstructed=True)
+        self._switchboard.take(gone)

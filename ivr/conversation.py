@@ -156,9 +156,11 @@ class _Call:
         known = caller.outside(self.arrival, region=settings.default_region, zone=zone, now=now)
         known["degraded"] = not self.arrival.written
         if self.arrival.identification.subscriptions:
+            known["degraded"] = True  # until what we know of him could be read: a customer is not served as a stranger
             with self.keeper.patience("facts"):
                 async with asyncio.timeout(FACTS_S):
                     known |= await self.means.db.read(caller.inside, self.arrival, zone=zone, now=now)
+                    known["degraded"] = False
         return known
 
     def _begin(self) -> engine.Step:

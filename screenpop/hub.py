@@ -16,11 +16,13 @@ from cti.events import Recorded
 from screenpop import board, unwritten
 from screenpop.heard import Index, Recent
 from screenpop.protocol import Card
+from screenpop.pulse import Pulse
 from screenpop.seat import LiveSeat, Owner, Read, state, text_of
 from screenpop.unwritten import UnwrittenOffer
 
 SWEEP_S = 30.0  # every seat is looked at again this often, so that time alone can change it
 SWEEP_PARTS = 30  # not all seats at once: thousands of looks in one moment would hold up a pop
+EMPTY_SWEEP = 10  # a seat without cards is looked at so many times more rarely: time alone changes nothing on it
 IDLE_S = 600.0  # a seat without browsers is forgotten after this
 
 OnSeat = Callable[[str, str], None]  # agent, and what became of his page on this node: attached | lost | left
@@ -35,6 +37,7 @@ class Hub:
         self.recent = Recent()
         self.degraded: frozenset[str] = frozenset()
         self.on_seat: OnSeat = lambda agent, what: None
+        self.pulse = Pulse(clock_s)
         self._clock_s = clock_s
         self._region = region
         self._index = Index()
@@ -152,9 +155,14 @@ class Hub:
     # --- time ---
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.pulse.run())
+            tasks.create_task(self._sweep_for_ever())
+
+    async def _sweep_for_ever(self) -> None:
         for turn in itertools.count():
             await asyncio.sleep(SWEEP_S / SWEEP_PARTS)
-            self.sweep([name for name in self.seats if hash(name) % SWEEP_PARTS == turn % SWEEP_PARTS])
+            self.sweep([name for name, seat in self.seats.items() if is_due(seat, turn)])
 
     def sweep(self, names: Iterable[str] | None = None) -> None:
         """Look again at these seats, or at all; forget those without a browser for IDLE_S."""
@@ -171,3 +179,10 @@ class Hub:
     def close(self) -> None:
         for seat in self.seats.values():
             seat.stop()
+
+
+def is_due(seat: LiveSeat, turn: int) -> bool:
+    """Shall this seat be looked at in this turn? There are SWEEP_PARTS of them in SWEEP_S."""
+    is_empty = seat.sockets and seat.shown is not None and not seat.shown.cards
+    parts = SWEEP_PARTS * EMPTY_SWEEP if is_empty else SWEEP_PARTS
+    return hash(seat.name) % parts == turn % parts

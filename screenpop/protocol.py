@@ -21,6 +21,15 @@ CLOSE_NOT_SIGNED_IN = 4401
 CLOSE_TOO_SLOW = 4408  # does not read, or has not been heard of
 CLOSE_BAD_MESSAGE = 4400
 
+
+class Closed(Exception):
+    """This connection is over: with which close code, and why."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+
+
 LEFT = frozenset((1000, 1001))  # codes of a browser that closes because somebody wants it to: done, going away
 OFFER_MAX = 200  # letters in an offer's id: ours are short, that of an unwritten one carries a channel's name
 HAVE_MAX = 64  # cards that a browser may say it has

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
-from cti.auth import User, cookie_of, user_of_cookie
+from cti.auth import User, cookie_of, session_of, user_of_cookie
 from cti.db import Database
 from cti.line import Controls
 from cti.switchboard import Switchboard
@@ -17,6 +17,7 @@ from screenpop.commands import By
 from screenpop.hub import Hub
 from screenpop.protocol import SUBPROTOCOL
 from screenpop.seat import Owner
+from screenpop.sign_ins import SignIns
 from screenpop.stream import Desk, Place, serve
 
 router = APIRouter()
@@ -31,6 +32,8 @@ class House(Protocol):
     def clock(self) -> Callable[[], dt.datetime]: ...
     @property
     def hub(self) -> Hub: ...
+    @property
+    def sign_ins(self) -> SignIns: ...
     @property
     def switchboard(self) -> Switchboard: ...
     @property
@@ -48,8 +51,10 @@ async def stream(websocket: WebSocket) -> None:
     cookie = cookie_of(websocket)
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-    sign_in, signed_in = _sign_in(house, cookie), _signed_in(house, cookie)
-    await serve(websocket, Desk(house.db, house.hub, house.controls, house.clock, sign_in, signed_in))
+    desk = Desk(
+        house.db, house.hub, house.controls, house.clock, _sign_in(house, cookie), session_of(cookie), house.sign_ins
+    )
+    await serve(websocket, desk)
 
 
 def _sign_in(house: House, cookie: str) -> Callable[[], Awaitable[Place | None]]:
@@ -68,10 +73,3 @@ def _by(house: House, user: User) -> Callable[[], By]:
         return By(user.name, user.agent, member.device, member.reason if member.paused else "")
 
     return by
-
-
-def _signed_in(house: House, cookie: str) -> Callable[[bool], Awaitable[bool]]:
-    async def still(is_life: bool) -> bool:
-        return await user_of_cookie(house.db, cookie, house.clock(), touch=is_life) is not None
-
-    return still

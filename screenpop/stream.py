@@ -1,7 +1,7 @@
-"""One browser's socket, from hello to close: a reader, a writer, a beat that asks whether anybody is there, and the work it brings.
+"""One browser's socket, from hello to close: a reader, a writer, and the work it brings.
 
-Liveness is judged by what the browser says, not by the socket: a machine that sleeps, a process that hangs and a network that swallows
-leave sockets open for hours. What is said is in protocol.py; what is shown, in seat.py.
+Whether anybody is there is asked by pulse.py, whether he is still signed in by sign_ins.py, for all sockets of a node at once. What is
+said is in protocol.py; what is shown, in seat.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -37,6 +36,7 @@ from screenpop.protocol import (
     MESSAGE_MAX_BYTES,
     VERSION,
     Bye,
+    Closed,
     Command,
     Hello,
     Message,
@@ -44,31 +44,21 @@ from screenpop.protocol import (
     Pong,
     Seen,
 )
+from screenpop.pulse import SEND_WAIT_S, Line
 from screenpop.seat import LiveSeat, Socket, state, text_of
+from screenpop.sign_ins import SignIns, Watched
 
 log = structlog.get_logger(__name__)
 
 E = TypeVar("E", bound=Exception)
 
-PING_S = 2.0  # also while much is said: the answer is the proof
-SILENCE_S = 6.0  # a browser not heard of for so long is gone
 HELLO_WAIT_S = 10.0
-SEND_WAIT_S = 5.0
-SIGNED_IN_CHECK_S = 5.0
 LATE_S = 2.0  # a page that waits longer for its seat is told why
 ENTER_AGAIN_S = 1.0
 TODO_MAX = (
     256  # commands and acknowledgements that wait for the database; one more and the browser is asked to come back
 )
 FINISH_S = 10.0  # for what a browser said just before it went
-
-
-class Closed(Exception):
-    """This connection is over: with which close code, and why."""
-
-    def __init__(self, code: int, why: str) -> None:
-        super().__init__(why)
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -81,15 +71,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Desk:
-    """What a connection needs of the house. `sign_in` says whose browser it is (None: nobody's) and raises AWAY; `signed_in` asks later
-    whether that still holds."""
+    """What a connection needs of the house. `sign_in` says whose browser it is (None: nobody's) and raises AWAY; `session` is the
+    sign-in's name, by which `sign_ins` watches over it."""
 
     db: Database
     hub: Hub
     controls: Controls
     clock: Callable[[], dt.datetime]
     sign_in: Callable[[], Awaitable[Place | None]]
-    signed_in: Callable[[bool], Awaitable[bool]]  # True: and this was a sign of life
+    session: str
+    sign_ins: SignIns
 
 
 async def serve(websocket: WebSocket, desk: Desk) -> None:
@@ -99,7 +90,7 @@ async def serve(websocket: WebSocket, desk: Desk) -> None:
         await visit.recognise()
         hello = await _hello(websocket)
         async with asyncio.TaskGroup() as tasks:
-            for each in (visit.send(), visit.receive(), visit.beat(), visit.work(), visit.stay(hello)):
+            for each in (visit.send(), visit.receive(), visit.work(), visit.enter(hello), visit.over()):
                 tasks.create_task(each)
     except* Closed as closed:
         end = _first(closed)
@@ -161,7 +152,8 @@ class Visit:
         self._place: Place | None = None
         self._todo: asyncio.Queue[Painted | Seen | Command] = asyncio.Queue(TODO_MAX)
         self._job: asyncio.Task[None] | None = None
-        self._heard_s = _now_s()
+        self._line = Line(self._socket)
+        self._signed_in = Watched(desk.session, self._is_lively, self._sign_out)
 
     @property
     def seat(self) -> str:
@@ -170,6 +162,8 @@ class Visit:
 
     def leave(self) -> None:
         """This browser no longer counts."""
+        self._desk.hub.pulse.forget(self._line)
+        self._desk.sign_ins.forget(self._signed_in)
         if self._place is not None:
             self._place.seat.detach(self._socket, self._desk.clock().timestamp(), left=self.left)
 
@@ -187,8 +181,9 @@ class Visit:
             raise Closed(CLOSE_NOT_SIGNED_IN, "signed out")
         return self._place
 
-    async def stay(self, hello: Hello) -> None:
-        """Take the seat as soon as the records say whose it is, then watch over the sign-in."""
+    async def enter(self, hello: Hello) -> None:
+        """Take the seat as soon as the records say whose it is."""
+        self._desk.hub.pulse.watch(self._line)
         late = asyncio.get_running_loop().call_later(LATE_S, self._tell_away)
         try:
             while not await self._entered(hello):
@@ -196,7 +191,7 @@ class Visit:
                 await asyncio.sleep(ENTER_AGAIN_S)
         finally:
             late.cancel()
-        await self._watch_sign_in()
+        self._desk.sign_ins.watch(self._signed_in)
 
     async def _entered(self, hello: Hello) -> bool:
         try:
@@ -218,44 +213,35 @@ class Visit:
             self._socket.told = away
             self._socket.send(state(away, leader=False))
 
-    async def _watch_sign_in(self) -> None:
-        """However much is said on the socket: whoever signed out, or was disabled, sees no more. Work on the page, and a call on it,
-        keep the sign-in alive: nobody is signed out in the middle of a talk."""
-        while True:
-            await asyncio.sleep(SIGNED_IN_CHECK_S)
-            has_call = self._place is not None and self._place.seat.has_call
-            is_life, self._socket.active = self._socket.active or has_call, False
-            if not await self._still_signed_in(is_life):
-                raise Closed(CLOSE_NOT_SIGNED_IN, "signed out")
+    async def over(self) -> None:
+        """Until the house ends this connection: nobody is there, or nobody who may be."""
+        await self._line.over.wait()
+        assert self._line.why is not None
+        raise self._line.why
 
-    async def _still_signed_in(self, is_life: bool) -> bool:
-        try:
-            return await self._desk.signed_in(is_life)
-        except AWAY:
-            return True  # a database that is slow or away signs nobody out
+    def _is_lively(self) -> bool:
+        has_call = self._place is not None and self._place.seat.has_call
+        is_lively, self._socket.active = self._socket.active or has_call, False
+        return is_lively
+
+    def _sign_out(self) -> None:
+        """However much is said on the socket: whoever signed out, or was disabled, sees no more."""
+        self._line.end(Closed(CLOSE_NOT_SIGNED_IN, "signed out"))
 
     # --- out ---
 
     async def send(self) -> None:
+        """What waits, in its order. How long one message may take is watched by the pulse."""
+        line, queue, send_text, now_s = (
+            self._line, self._socket.queue, self._websocket.send_text, asyncio.get_running_loop().time
+        )  # fmt: skip
         while True:
-            message = await self._socket.queue.get()
+            message = await queue.get()
             if self._socket.slow.is_set():
                 raise Closed(CLOSE_TOO_SLOW, "this browser does not keep up: come back for a snapshot")
-            try:
-                async with asyncio.timeout(SEND_WAIT_S):
-                    await self._websocket.send_text(message if isinstance(message, str) else text_of(message))
-            except TimeoutError as error:
-                raise Closed(CLOSE_TOO_SLOW, "a message was not taken in time") from error
-
-    async def beat(self) -> None:
-        """Ask every PING_S whether anybody is there, from a moment of its own: a thousand browsers may have come at once."""
-        self._heard_s = _now_s()  # it has just said hello
-        wait_s = random.uniform(0, PING_S)
-        while (left_s := self._heard_s + SILENCE_S - _now_s()) > 0:
-            await asyncio.sleep(min(wait_s, left_s))
-            self._socket.send(f'{{"type":"ping","at_ms":{round(self._desk.clock().timestamp() * 1000)}}}')
-            wait_s = PING_S
-        raise Closed(CLOSE_TOO_SLOW, f"not heard of for {SILENCE_S:g} s")
+            line.sending_since_s = now_s()
+            await send_text(message if isinstance(message, str) else text_of(message))
+            line.sending_since_s = None
 
     # --- in ---
 
@@ -263,7 +249,7 @@ class Visit:
         """Reads on while the database works: a slow command must not look like a browser that is gone."""
         while True:
             text = await _text(self._websocket)
-            self._heard_s = _now_s()
+            self._line.heard()
             try:
                 message = INCOMING.validate_json(text)
             except ValidationError as error:
@@ -317,10 +303,6 @@ class Visit:
                 self._desk.hub.agent_changed(by.agent)
         else:
             await _acknowledge(message, by, self._desk)
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def _result(command: Command, by: By, desk: Desk) -> Message:

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, TypeAdapter
 
-from benchmarks.chaos import schedule
+from benchmarks.chaos import auditor, schedule
 from cti import events, run
 from cti.config import Settings
 from cti.records import imports
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 MISSION = sorted(set(range(1, 71)) - {15})  # the numbers of the mission's lines; it has no 15
 IMAGE_MAX_BYTES = 300_000
+ROOMS = ("cti", "ivr", "recordings", "screenpop")
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
 
@@ -229,6 +231,11 @@ def test_every_fault_of_the_bench_is_explained():
     assert [kind for kind in schedule.LASTS_S for text in told if f"`{kind}`" not in text] == []
 
 
+def test_every_invariant_of_the_bench_is_told_in_its_words():
+    told = rows(sections(page("docs/chaos.md"), "##")["What the auditor looks at"])[1:]
+    assert [(cells[0], cells[1].replace("`", "")) for cells in told] == [each[:2] for each in auditor.INVARIANTS]
+
+
 def numbers() -> list[tuple[str, str, str]]:
     """(where it is said to stand, name, value) of every `NAME = value`; a paragraph or a table's row names the file first."""
     blocks = re.split(r"\n\n|\n(?=[|-])", page("docs/reliability.md"))
@@ -243,8 +250,21 @@ def numbers() -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(("place", "name", "value"), numbers())
 def test_a_number_that_is_named_is_the_code_s(place: str, name: str, value: str):
     module = importlib.import_module(place.removesuffix(".py").replace("/", "."))
-    ours = Settings.model_fields[name.removeprefix("SANTRAL_").lower()].default if name.startswith("SANTRAL_") else getattr(module, name)
+    ours = (
+        Settings.model_fields[name.removeprefix("SANTRAL_").lower()].default
+        if name.startswith("SANTRAL_")
+        else getattr(module, name)
+    )
     assert ours == float(value)
+
+
+def test_every_log_line_that_is_explained_is_written_somewhere():
+    code = "".join(each.read_text(encoding="utf-8") for room in ROOMS for each in (ROOT / room).rglob("*.py"))
+    for name in ("docs/operations.md", "docs/reliability.md"):
+        (table,) = re.findall(r"^\| line \|.*?(?=\n\n)", page(name), re.MULTILINE | re.DOTALL)
+        lines = re.findall(r"`([a-z_]+\.[a-z_]+)`", " ".join(cells[0] for cells in rows(table)))
+        assert [line for line in lines if f'"{line}"' not in code] == []
+        assert lines
 
 
 def test_every_number_has_its_file():
@@ -257,6 +277,18 @@ def test_every_number_has_its_file():
 def test_every_figure_is_explained():
     named = re.findall(r'"(santral_\w+)"', page("cti/app.py") + page("cti/metrics.py"))
     assert [name for name in named if f"`{name}" not in page("docs/operations.md")] == []
+
+
+# --- the house ---
+
+
+def test_every_file_of_the_middle_room_is_named_and_the_layers_are_those_that_are_checked():
+    told = page("docs/architecture.md")
+    (layers,) = (body.splitlines() for kind, body in FENCE.findall(told) if kind == "text")
+    assert layers == tomllib.loads(page("pyproject.toml"))["tool"]["importlinter"]["contracts"][0]["layers"]
+    files = {each.name for each in (ROOT / "cti").glob("*.py")} - {"__init__.py"}
+    rooms = {f"{each.parent.name}/" for each in (ROOT / "cti").glob("*/__init__.py")}
+    assert [name for name in sorted(files | rooms) if f"`{name}`" not in told and f"`cti/{name}`" not in told] == []
 
 
 # --- every page ---

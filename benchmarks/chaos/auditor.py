@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.chaos.evidence import Case, Evidence
+from benchmarks.chaos.evidence import ASTERISK, SOCKETS, STALL, Case, Evidence
 from benchmarks.chaos.resumes import resumes
 from cti.demo import tones
 from cti.events import (
@@ -128,9 +128,14 @@ def fallen_back(evidence: Evidence) -> Iterator[Violation]:
 
 
 def broken_flows(evidence: Evidence) -> Iterator[Violation]:
+    """A switch that does not answer is not ours: whoever was on the line then goes to a person, and that is right."""
+    deaf = [fault for fault in evidence.faults if fault.kind in (SOCKETS, STALL, ASTERISK)]
     for case in evidence.cases:
-        for each in case.of(FlowFailed):
-            yield Violation(case.life.caller, f"flow.failed at {each.node}: {each.error}")
+        for each in case.events:
+            at = each.at.timestamp()
+            excused = any(fault.began_at <= at <= fault.ended_at + HEALED_S for fault in deaf)
+            if isinstance(each.event, FlowFailed) and not excused:
+                yield Violation(case.life.caller, f"flow.failed at {each.event.node}: {each.event.error}")
 
 
 # --- tickets ---

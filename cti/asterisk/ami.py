@@ -206,10 +206,11 @@ class Ami:
 
     async def resync(self) -> None:
         """Read the whole state of queues and channels and hand on what of it is news. Raises AmiDown."""
+        asked_at_s = self._clock()
         status, channels = await self.action_list("QueueStatus"), await self.action_list("CoreShowChannels")
         read_at_s = self._clock()
         now = snapshot(status, channels, read_at_s)
-        for fact in self._rings.resync(now, read_at_s):
+        for fact in self._rings.resync(now, read_at_s, asked_at_s):
             self._on_fact(fact)
         self._on_resync(frozenset(now.channels))
 

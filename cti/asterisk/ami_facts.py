@@ -97,21 +97,25 @@ class Rings:
         teller = TELLERS.get(first(event, "Event"))
         return list(teller(self, event, read_at_s)) if teller else []
 
-    def resync(self, now: Snapshot, read_at_s: float) -> list[Fact]:
-        """What must have happened while nobody listened, then how things stand: ends first, beginnings last."""
-        compared = self._compare(now, read_at_s)
+    def resync(self, now: Snapshot, read_at_s: float, asked_at_s: float | None = None) -> list[Fact]:
+        """What must have happened while nobody listened, then how things stand: ends first, beginnings last. What began after the
+        switch was asked (`asked_at_s`) may be newer than its answer, so nothing is said about that."""
+        compared = self._compare(now, read_at_s, read_at_s if asked_at_s is None else asked_at_s)
         return [each if isinstance(each, MemberChanged) else replace(each, reconstructed=True) for each in compared]
 
-    def _compare(self, now: Snapshot, read_at_s: float) -> list[Fact]:
+    def _compare(self, now: Snapshot, read_at_s: float, asked_at_s: float) -> list[Fact]:
         facts: list[Fact] = []
-        for device_channel in [each for each in self._ringing if each not in now.channels]:
+        older = {each: ring for each, ring in self._ringing.items() if ring.read_at_s < asked_at_s}
+        for device_channel in [each for each in older if each not in now.channels]:
             facts += self._stop(device_channel, "lost", read_at_s)
-        for device_channel in [each for each in self._ringing if now.channels[each].state == "Up"]:
+        for device_channel in [each for each in older if each in now.channels and now.channels[each].state == "Up"]:
             facts += self._picked_up(self._ringing[device_channel], read_at_s, waited_s=None)
-        for channel in [each for each in self._joined if each not in now.channels]:
+        for channel in [each for each, at in self._joined.items() if each not in now.channels and at < asked_at_s]:
             del self._joined[channel]
             facts.append(ChannelGone(read_at_s, channel, ""))
-        self._answered = {each: ring for each, ring in self._answered.items() if each in now.channels}
+        self._answered = {
+            each: ring for each, ring in self._answered.items() if each in now.channels or ring.read_at_s >= asked_at_s
+        }
         facts += now.members
         for entry in now.waiting:
             self._joined.setdefault(entry.channel, read_at_s - entry.waited_s)

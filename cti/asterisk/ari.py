@@ -321,6 +321,7 @@ class Ari:
                 await asyncio.shield(self._asking)
             for line in list(self._lines.values()):
                 await self._look_after_playback(line)
+                line.unheard()
             if taken := await self.take_over(self._application):
                 log.warning("ari.adopted", calls=taken, application=self._application)
         except LineFailed as failed:

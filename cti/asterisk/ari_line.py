@@ -80,6 +80,8 @@ class AriLine:
         self._request = request
         self._news = asyncio.Event()
         self._keys: deque[str] = deque(maxlen=KEYS_MAX)
+        self._in_question = False
+        self._missed = False  # keys of the question that is on may have been lost
         self._spent = ""  # the terminator that may still follow an answer which was complete without it
         self._plays = 0
         self._playing = ""  # the playback that is on, by id
@@ -96,8 +98,8 @@ class AriLine:
         return self._asked + "".join(self._keys)
 
     def key_ahead(self, keys: str) -> None:
-        """As if the caller had pressed these: for whoever takes the call over."""
-        self._keys.extend(keys)
+        """As if the caller had pressed these before all others: for whoever takes the call over. He may have gone on keying since."""
+        self._keys.extendleft(reversed(keys))
         self._wake()
 
     @property
@@ -116,6 +118,13 @@ class AriLine:
             await self._until_played(barge_in=False)
 
     async def ask(self, media: Sequence[str], ask: Ask) -> Digits | Silence:
+        self._in_question, self._missed = True, False
+        try:
+            return await self._ask(media, ask)
+        finally:
+            self._in_question = False
+
+    async def _ask(self, media: Sequence[str], ask: Ask) -> Digits | Silence:
         if media and not (ask.barge_in and self._keys):
             await self._start(media)
             await self._until_played(barge_in=ask.barge_in)
@@ -191,6 +200,11 @@ class AriLine:
                 assert_never(said)
         self._wake()
 
+    def unheard(self) -> None:
+        """We did not listen for a moment, and keys have no memory: a question that has no key yet is asked again at once."""
+        self._missed = self._in_question
+        self._wake()
+
     def played_unheard(self, playback: str) -> None:
         """The switch no longer knows `playback`: it ended while we were not listening."""
         self.heard(Played(self._caller.channel, playback, failed=False))
@@ -215,7 +229,7 @@ class AriLine:
         self._asked, until = "", _clock() + ask.first_s
         while len(self._asked) < ask.keys_max:
             while not self._keys:
-                if not await self._wait(until):
+                if (self._missed and not self._asked) or not await self._wait(until):
                     return self._answer() if self._asked else Silence()
             key = self._keys.popleft()
             if key == ask.terminator:

@@ -1,4 +1,4 @@
-"""The dead-man's switch of each call: the dialplan gives a call 3 s before it lets go of its driver, and we renew them while we live.
+"""The dead-man's switch of each call: the dialplan gives a call 2.8 s before it lets go of its driver, and we renew them while we live.
 
 Nothing of ours has to run for it to work: a node that is dead, hung or cut off renews nothing, and Asterisk itself sends its callers to
 the queue (extensions.conf, extension T). Renewed over AMI, because ARI lets such a request wait until the prompt's end (22.10). No
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from cti.asterisk.ami import Ami, AmiDown, AmiRefused
 
-RENEW_S = 0.8
+RENEW_S = 0.6
 VARIABLE = "TIMEOUT(absolute)"
 
 

@@ -13,20 +13,21 @@ from array import array
 from pathlib import Path
 
 RATE_HZ = 8_000
-CHIME_S = 6
+CHIME_S = 4  # its rest is shorter than the 3 s of silence after which a caller thinks that he was cut off
+NOTE_S = 3
 CHIME_HZ = (523.25, 659.25, 783.99)  # c, e, g
 CHIME_LEVEL = 1_400  # of 32767: it must not tire a caller who waits
 SPEAK_MAX_S = 20
 
 
 def chime() -> array[int]:
-    """Six seconds: three soft notes that fade, then rest; played in a loop it says "still here"."""
+    """Three soft notes that fade, then a short rest; played in a loop it says "still here"."""
     samples = array("h", bytes(2 * RATE_HZ * CHIME_S))
     for note, pitch_hz in enumerate(CHIME_HZ):
         start = note * RATE_HZ // 2
-        for index in range(RATE_HZ * 2):
+        for index in range(RATE_HZ * NOTE_S):
             at = index / RATE_HZ
-            soft = min(1.0, at / 0.02) * math.exp(-2.5 * at)
+            soft = min(1.0, at / 0.02) * math.exp(-1.2 * at)
             samples[start + index] += round(CHIME_LEVEL * soft * math.sin(math.tau * pitch_hz * at))
     return samples
 

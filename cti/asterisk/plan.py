@@ -62,7 +62,7 @@ class Pbx:
     trunk_match: str = "127.0.0.2"  # the carrier's addresses or networks, separated by commas
     trunk_contact: str = ""  # the carrier's host:port for calls to customers; empty: none
     claim_timeout_ms: int = 400
-    dead_man_s: float = 3.0  # a call that nobody drives goes to the queue after this; 0: it waits for ever
+    dead_man_s: float = 2.8  # a call that nobody drives goes to the queue after this; 0: it waits for ever
     system_name: str = ""  # among several Asterisk servers; every channel's id begins with it
     ivr_calls_max: int = 200
     calls_max: int = 400

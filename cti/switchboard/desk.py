@@ -29,6 +29,7 @@ HELD_MAX = 5_000  # facts that the leader is to write; the oldest are forgotten 
 HELD_S = 10.0  # a dead leader is followed after about a second
 LATE_S = 2.0  # a fact that was read this long ago keeps that time in the ledger
 CONFIRM_S = 2.0
+UNNOTICED_S = 3.0  # that the database is away may be found out so late
 AGAIN_S = 0.5  # between two attempts to write while the database is away
 
 
@@ -55,6 +56,7 @@ class Switchboard:
         self._confirm = confirm
         self._facts: asyncio.Queue[Fact] = asyncio.Queue(FACTS_WAITING_MAX)
         self._held: deque[Fact] = deque(maxlen=HELD_MAX)
+        self._confirming: dict[str, asyncio.Future[bool]] = {}  # by the ringing device's channel
         self._told: dict[str, tuple[str, str]] | None = None  # what the ledger says of each agent; None: not read yet
         self.leads = True
         self.away = False  # the database is: facts wait, and `unwritten` hears of them
@@ -67,11 +69,24 @@ class Switchboard:
         """Never waits and never raises: a full queue means that the switch is read anew (reconciling) instead of losing order."""
         if isinstance(fact, MemberChanged):
             self._member(fact)
-        if not self.leads:
-            self._held.append(fact)
-            return
+        if isinstance(fact, DeviceRinging):
+            self._ask(fact)
         if self.away:
             self.unwritten(fact)
+        if self.leads:
+            self._put(fact)
+        else:
+            self._held.append(fact)
+
+    def database_away(self, away: bool) -> None:
+        """What this node found out by itself. Who does not write learns it only so; what he heard just before is not written either."""
+        if away and not self.away and not self.leads:
+            since_s = self._clock().timestamp() - UNNOTICED_S
+            for fact in [each for each in self._held if each.read_at_s >= since_s]:
+                self.unwritten(fact)
+        self.away = away
+
+    def _put(self, fact: Fact) -> None:
         try:
             self._facts.put_nowait(fact)
         except asyncio.QueueFull:
@@ -91,7 +106,7 @@ class Switchboard:
             self._held.clear()
             self.leads = True
             for fact in held:
-                self.take(fact)
+                self._put(fact)
         self.leads = leads
 
     async def run(self) -> None:
@@ -173,13 +188,23 @@ class Switchboard:
     async def _is_real(self, fact: Fact, among: Sequence[Fact]) -> bool:
         if not isinstance(fact, DeviceRinging):
             return True
-        confirmed = False
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CONFIRM_S):
-                confirmed = await self._confirm(fact)
+        asked = self._confirming.pop(fact.device_channel, None)
+        confirmed = await (asked or self._is_confirmed(fact))
         if not confirmed and not (confirmed := self._is_over(fact, among)):
             log.warning("switchboard.ringing_not_confirmed", call=fact.channel, agent=fact.agent)
         return confirmed
+
+    def _ask(self, ringing: DeviceRinging) -> None:
+        """The switch is asked now, however much later the fact is written, and whether or not it is we who write it."""
+        self._confirming[ringing.device_channel] = asyncio.ensure_future(self._is_confirmed(ringing))
+        if len(self._confirming) > HELD_MAX:
+            del self._confirming[next(iter(self._confirming))]
+
+    async def _is_confirmed(self, ringing: DeviceRinging) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONFIRM_S):
+                return await self._confirm(ringing)
+        return False
 
     def _is_over(self, ringing: DeviceRinging, among: Sequence[Fact]) -> bool:
         """It rang while we were stopped, and what became of it came with it: nobody will be shown anything because of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated, Any
 
 import httpx2
@@ -12,7 +11,7 @@ from fastapi import APIRouter, Depends
 from sqlalchemy import select
 
 from cti import auth, ledger
-from cti.auth import Limiter, User
+from cti.auth import User
 from tests.fakes.house import SITE, FakeHouse, application, browser
 
 PASSWORD = "doğru at pil zımba"
@@ -175,15 +174,26 @@ async def test_the_language_is_kept(page):
     assert (await page.put("/api/v1/session/language", json={"language": "xx"})).status_code == 422
 
 
-async def test_looking_at_a_session_without_touching_keeps_nobody_signed_in(house, page):
+async def test_looking_at_sessions_keeps_nobody_signed_in_and_a_touch_does(house, page):
     await sign_in(page)
-    cookie = page.cookies["santral_session"]
+    mine, invented = auth.session_of(page.cookies["santral_session"]), auth.session_of("invented")
     house.later(house.settings.session_idle_s - 1)
-    seen = await auth.user_of_cookie(house.db, cookie, house.now, touch=False)
-    assert seen is not None
-    assert seen.name == "ayse"
+    assert await house.db.read(auth.sessions_alive, {mine, invented}, house.now) == {mine}
     house.later(1)
-    assert await auth.user_of_cookie(house.db, cookie, house.now, touch=False) is None
+    assert await house.db.read(auth.sessions_alive, {mine}, house.now) == frozenset()
+    await house.db.work(auth.touch, {mine, invented}, house.now)
+    house.later(house.settings.session_idle_s - 1)
+    assert await house.db.read(auth.sessions_alive, {mine}, house.now) == {mine}
+
+
+@pytest.mark.parametrize("end", [auth.sign_out_everywhere, auth.disable_user])
+async def test_of_very_many_sessions_those_that_ended_are_found(house, page, end):
+    await sign_in(page)
+    mine = auth.session_of(page.cookies["santral_session"])
+    many = {auth.session_of(f"{each}") for each in range(2 * auth.ASKED_AT_ONCE)} | {mine}
+    assert await house.db.read(auth.sessions_alive, many, house.now) == {mine}
+    await house.db.work(end, "ayse", house.now)
+    assert await house.db.read(auth.sessions_alive, many, house.now) == frozenset()
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "ş" * 50])
@@ -221,39 +231,3 @@ async def test_a_wrong_authorization_header_is_not_made_good_by_a_cookie(page, h
 async def test_an_unknown_role_is_refused_before_it_is_stored(house):
     with pytest.raises(ValueError, match="expected one of the roles agent, supervisor, admin, got 'root'"):
         await house.db.work(auth.add_token, name="x", role="root", now=house.now)
-
-
-def test_the_limiter_counts_users_and_addresses_apart_and_forgets(now, monkeypatch):
-    monkeypatch.setattr(auth, "ADDRESS_FAILURES_MAX", 5)
-    limiter = Limiter()
-    assert [limiter.wait_s("u1", "a1", now) for _ in range(5)] == [0] * 5
-    assert limiter.wait_s("u2", "a1", now) > 0
-    assert limiter.wait_s("u1", "a2", now) > 0
-    assert limiter.wait_s("u2", "a2", now) == 0
-    assert limiter.wait_s("u1", "a1", now + dt.timedelta(seconds=auth.FAILURES_WINDOW_S)) == 0
-
-
-def test_a_success_clears_the_user_but_not_his_address(now, monkeypatch):
-    monkeypatch.setattr(auth, "ADDRESS_FAILURES_MAX", 5)
-    limiter = Limiter()
-    for user in ("u1", "u1", "u1", "u1"):
-        limiter.wait_s(user, "a", now)
-    limiter.wait_s("u2", "a", now)
-    limiter.succeeded(user="u2", address="a")
-    assert limiter.wait_s("u3", "a", now) == 0
-    assert limiter.wait_s("u3", "a", now) > 0
-
-
-def test_one_colleague_s_mistakes_do_not_lock_the_call_centre_out(now):
-    limiter = Limiter()
-    for _ in range(20):
-        limiter.wait_s("u1", "the address of all", now)
-    assert limiter.wait_s("u2", "the address of all", now) == 0
-
-
-def test_the_limiter_does_not_grow_without_end(now, monkeypatch):
-    monkeypatch.setattr(auth, "LIMITER_KEYS_MAX", 10)
-    limiter = Limiter()
-    for each in range(100):
-        limiter.wait_s(f"u{each}", f"a{each}", now)
-    assert len(limiter._attempts) == 10

@@ -46,7 +46,7 @@ class FakeLine:
         return self.keys_ahead
 
     def key_ahead(self, keys: str) -> None:
-        self.keys_ahead += keys
+        self.keys_ahead = keys + self.keys_ahead
 
     async def answer(self) -> None:
         self.answered = True

@@ -12,10 +12,13 @@ import pytest
 from screenpop import stream
 from screenpop.commands import By
 from screenpop.protocol import VERSION
+from screenpop.sign_ins import SignIns
 from screenpop.stream import Desk, Place
 from tests.fakes.live_desk import ZEYNEP, LiveDesk
+from tests.fakes.sign_ins import FakeSignIns
 from tests.fakes.socket import BrowserSocket, Closed
 
+HERS = "Zeynep's sign-in"
 HELLO = {"type": "hello", "v": VERSION}
 
 
@@ -25,22 +28,21 @@ def zeynep(desk: LiveDesk) -> Place:
 
 @asynccontextmanager
 async def browser(
-    desk: LiveDesk, *, signed_in: Any = None, sign_in: Any = None, hello: bool = True, room: int = 0
+    desk: LiveDesk, *, sign_ins: SignIns | None = None, sign_in: Any = None, hello: bool = True, room: int = 0
 ) -> AsyncIterator[BrowserSocket]:
-    """Zeynep's browser, served until the end of the block."""
-
-    async def yes(is_life: bool) -> bool:
-        return True
+    """Zeynep's browser, served until the end of the block; the pulse of its node beats."""
 
     async def hers() -> Place:
         return zeynep(desk)
 
     here = Desk(
-        desk.teller.db, desk.hub, desk.teller.controls, lambda: desk.teller.now, sign_in or hers, signed_in or yes
-    )
+        desk.teller.db, desk.hub, desk.teller.controls, lambda: desk.teller.now, sign_in or hers, HERS,
+        sign_ins or FakeSignIns(),
+    )  # fmt: skip
     socket = BrowserSocket(room)
     await socket.connect()
     serving = asyncio.create_task(stream.serve(socket.server, here))
+    beating = asyncio.create_task(desk.hub.pulse.run())
     if hello:
         socket.say(**HELLO)
     try:
@@ -48,6 +50,7 @@ async def browser(
     finally:
         socket.go()
         await asyncio.wait_for(serving, 5)
+        beating.cancel()
 
 
 async def closed(socket: BrowserSocket) -> Closed:

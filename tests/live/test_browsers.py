@@ -19,7 +19,7 @@ from cti.db import DatabaseTimeout
 from cti.demo.phones import Behaviour
 from cti.events import NoteWritten
 from cti.records.presence import UNREACHABLE
-from screenpop import stream
+from screenpop import pulse
 from screenpop.protocol import Message
 from screenpop.seat import LiveSeat
 from screenpop.unwritten import UnwrittenOffer
@@ -144,11 +144,11 @@ async def test_a_page_that_hears_nothing_says_so_within_seven_seconds_and_comes_
 ) -> None:
     async with at_desk(site, browser, "agent1001") as desk:
         with monkeypatch.context() as patch:
-            patch.setattr(stream, "PING_S", 60.0)
-            patch.setattr(stream, "SILENCE_S", 60.0)
+            patch.setattr(site.house.hub.pulse, "ask", lambda lines: None)
+            patch.setattr(pulse, "SILENCE_S", 60.0)
             await desk.drop()
-        since_s = asyncio.get_running_loop().time()
-        await expect(desk.page.locator("body[data-connection=stale]")).to_be_attached(timeout=LIMIT_MS)
+            since_s = asyncio.get_running_loop().time()
+            await expect(desk.page.locator("body[data-connection=stale]")).to_be_attached(timeout=LIMIT_MS)
         assert 4 < asyncio.get_running_loop().time() - since_s < 7
         await expect(desk.page.locator("santral-connection")).to_contain_text("Bağlantı yok")
         await desk.connected()

@@ -192,9 +192,11 @@ class AriWire(Proxy):
     def _asked(self, node: str, text: str) -> bool:
         message = json.loads(text)
         request = Request(message["method"], message["uri"], json.loads(message.get("message_body") or "{}"))
-        self.requests.append(request)
         self.before(request)
-        return self._passes(node, message, up=True)
+        passes = self._passes(node, message, up=True)
+        if passes:
+            self.requests.append(request)
+        return passes
 
     def _said(self, node: str, text: str) -> bool:
         message = json.loads(text)

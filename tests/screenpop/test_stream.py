@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from typing import Any
 
@@ -14,11 +13,12 @@ from cti import ledger
 from cti.db import DatabaseTimeout, Overloaded
 from cti.events import NoteWritten
 from cti.records.conversations import Offer
-from screenpop import seat, stream
+from screenpop import pulse, seat, stream
 from screenpop.protocol import MESSAGE_MAX_BYTES
 from tests.fakes import company
 from tests.fakes.live_desk import LiveDesk
-from tests.fakes.visit import HELLO, browser, closed
+from tests.fakes.sign_ins import FakeSignIns
+from tests.fakes.visit import HELLO, HERS, browser, closed
 
 RINGS = [
     {"flow": "arrives", "number": company.HIS},
@@ -26,6 +26,11 @@ RINGS = [
     {"fact": "DeviceRinging", "agent": "zeynep"},
 ]
 ANSWERS = {"fact": "DeviceAnswered", "agent": "zeynep"}
+
+
+@pytest.fixture
+def sign_ins() -> FakeSignIns:
+    return FakeSignIns()
 
 
 async def offer(desk: LiveDesk) -> Offer:
@@ -183,54 +188,51 @@ async def test_somebody_else_s_offer_is_not_acknowledged(desk):
 # --- ends ---
 
 
-async def test_who_signed_out_sees_no_more_however_much_is_said(desk, monkeypatch):
-    monkeypatch.setattr(stream, "SIGNED_IN_CHECK_S", 0.01)
-
-    async def no(is_life: bool) -> bool:
-        return False
-
-    async with browser(desk, signed_in=no) as socket:
+async def test_who_signed_out_sees_no_more_however_much_is_said(desk, sign_ins):
+    async with browser(desk, sign_ins=sign_ins) as socket:
+        await socket.until("snapshot")
+        sign_ins.out.add(HERS)
         for number in range(20):
             socket.say(type="pong", seq=number)
+        await sign_ins.check(0)
         assert (await closed(socket)).code == 4401
 
 
-async def test_a_slow_database_signs_nobody_out(desk, monkeypatch):
-    monkeypatch.setattr(stream, "SIGNED_IN_CHECK_S", 0.001)
-    asked = asyncio.Event()
-
-    async def slow(is_life: bool) -> bool:
-        asked.set()
-        raise DatabaseTimeout("10 s")
-
-    async with browser(desk, signed_in=slow) as socket:
-        await asked.wait()
+async def test_a_slow_database_signs_nobody_out(desk, sign_ins):
+    async with browser(desk, sign_ins=sign_ins) as socket:
+        await socket.until("snapshot")
+        sign_ins.trouble = DatabaseTimeout("10 s")
+        with pytest.raises(DatabaseTimeout):
+            await sign_ins.check(0)
         socket.say(type="command", key="key-00000001", name="ready")
         assert (await socket.until("result"))["ok"]
 
 
-async def test_a_call_or_work_on_the_page_keeps_the_sign_in_alive_and_an_idle_page_does_not(desk, monkeypatch):
-    monkeypatch.setattr(stream, "SIGNED_IN_CHECK_S", 0.001)
-    heard: asyncio.Queue[bool] = asyncio.Queue()
-
-    async def ask(is_life: bool) -> bool:
-        heard.put_nowait(is_life)
-        return True
-
-    async with browser(desk, signed_in=ask) as socket:
+async def test_a_call_or_work_on_the_page_keeps_the_sign_in_alive_and_an_idle_page_does_not(desk, sign_ins):
+    async with browser(desk, sign_ins=sign_ins) as socket:
         await socket.until("snapshot")
-        assert await heard.get() is False
+        await sign_ins.check(0)
+        assert sign_ins.seen == []
         socket.say(type="command", key="key-00000001", name="ready")
         await socket.until("result")
-        assert True in [await heard.get() for _ in range(3)]
+        await sign_ins.check(60)
+        await sign_ins.check(120)
+        assert sign_ins.seen == [{HERS}]
         await desk.teller.tell(RINGS)
         await socket.until("event")
-        while not await heard.get():
-            pass
+        await sign_ins.check(180)
+        assert sign_ins.seen == [{HERS}, {HERS}]
+
+
+async def test_a_browser_that_has_gone_is_asked_about_no_more(desk, sign_ins):
+    async with browser(desk, sign_ins=sign_ins) as socket:
+        await socket.until("snapshot")
+    await sign_ins.check(0)
+    assert sign_ins.asked == []
 
 
 async def test_a_quiet_line_is_pinged(desk, monkeypatch):
-    monkeypatch.setattr(stream, "PING_S", 0.01)
+    monkeypatch.setattr(pulse, "PING_S", 0.01)
     async with browser(desk) as socket:
         ping = await socket.until("ping")
         assert ping["at_ms"] == round(desk.teller.now.timestamp() * 1000)
@@ -245,7 +247,8 @@ async def test_a_browser_that_goes_leaves_nothing_behind(desk):
 
 
 async def test_a_browser_that_does_not_read_is_closed_and_the_other_page_gets_everything(desk, monkeypatch):
-    monkeypatch.setattr(stream, "SEND_WAIT_S", 0.05)
+    monkeypatch.setattr(pulse, "PING_S", 0.01)
+    monkeypatch.setattr(pulse, "SEND_WAIT_S", 0.05)
     before = desk.hub.sockets
     async with browser(desk, room=1):
         await desk.teller.tell([*RINGS, ANSWERS])

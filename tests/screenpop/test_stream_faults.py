@@ -10,7 +10,7 @@ import pytest
 from cti import ledger
 from cti.db import DatabaseTimeout
 from cti.events import NoteWritten
-from screenpop import stream
+from screenpop import pulse, stream
 from screenpop.stream import Place
 from tests.fakes import company
 from tests.fakes.visit import browser, closed, zeynep
@@ -27,7 +27,7 @@ TALKS = [
 
 
 async def test_a_busy_line_is_pinged_too(desk, monkeypatch):
-    monkeypatch.setattr(stream, "PING_S", 0.01)
+    monkeypatch.setattr(pulse, "PING_S", 0.01)
     async with browser(desk) as socket:
         await socket.until("snapshot")
         for number in range(3):
@@ -36,8 +36,8 @@ async def test_a_busy_line_is_pinged_too(desk, monkeypatch):
 
 
 async def test_who_is_not_heard_of_is_closed_and_no_longer_counts(desk, monkeypatch):
-    monkeypatch.setattr(stream, "PING_S", 0.01)
-    monkeypatch.setattr(stream, "SILENCE_S", 0.05)
+    monkeypatch.setattr(pulse, "PING_S", 0.01)
+    monkeypatch.setattr(pulse, "SILENCE_S", 0.05)
     before = desk.hub.sockets
     async with browser(desk) as socket:
         await socket.hear()
@@ -47,8 +47,8 @@ async def test_who_is_not_heard_of_is_closed_and_no_longer_counts(desk, monkeypa
 
 
 async def test_who_answers_the_pings_stays(desk, monkeypatch):
-    monkeypatch.setattr(stream, "PING_S", 0.01)
-    monkeypatch.setattr(stream, "SILENCE_S", 0.2)
+    monkeypatch.setattr(pulse, "PING_S", 0.01)
+    monkeypatch.setattr(pulse, "SILENCE_S", 0.2)
     async with browser(desk) as socket:
         for _ in range(30):
             await socket.until("ping")
@@ -130,8 +130,8 @@ async def test_strangers_are_sent_away_before_they_have_said_a_word(desk):
 
 
 async def test_a_command_that_the_records_hold_up_does_not_stop_the_answers_to_pings(desk, monkeypatch):
-    monkeypatch.setattr(stream, "PING_S", 0.01)
-    monkeypatch.setattr(stream, "SILENCE_S", 0.2)
+    monkeypatch.setattr(pulse, "PING_S", 0.01)
+    monkeypatch.setattr(pulse, "SILENCE_S", 0.2)
     held = asyncio.Event()
 
     async def hangs(*_: Any, **__: Any) -> None:

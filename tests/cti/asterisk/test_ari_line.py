@@ -68,6 +68,15 @@ async def test_keys_pressed_ahead_answer_without_the_prompt():
         assert not any("play" in request for request in switch.requests)
 
 
+async def test_keys_that_another_driver_kept_come_before_those_that_are_pressed_now():
+    async with called() as (switch, _, line):
+        await switch.press("34")
+        await line.answer()
+        line.key_ahead("12")
+        assert line.keyed == "1234"
+        assert await line.ask([], FOUR) == Digits("1234")
+
+
 async def test_nothing_pressed_is_silence_and_too_few_are_kept():
     async with called() as (switch, _, line):
         assert await line.ask([], FOUR) == Silence()
@@ -118,3 +127,31 @@ async def test_prompt_with_an_unknown_scheme_is_refused():
     async with called() as (_, _, line):
         with pytest.raises(LineFailed, match="absolute path"):
             await line.play(["hello-world"])
+
+
+async def test_a_question_is_asked_again_when_its_keys_may_have_been_lost():
+    async with called() as (switch, _, line):
+        asking = asyncio.create_task(line.ask(["/menu"], Ask(keys_max=1, first_s=60)))
+        await switch.asked("play/1.0-1")
+        line.unheard()
+        await switch.finish()
+        assert await asyncio.wait_for(asking, 5) == Silence()
+        again = asyncio.create_task(line.ask(["/menu"], ONE))
+        await switch.asked("play/1.0-2")
+        await switch.press("1")
+        assert await asyncio.wait_for(again, 5) == Digits("1")
+
+
+async def test_keys_of_a_half_given_answer_are_told_as_they_come_and_can_be_put_back():
+    async with called() as (switch, _, line):
+        told: list[str] = []
+        line.on_keyed = told.append
+        asking = asyncio.create_task(line.ask([], Ask(keys_max=4, first_s=60, between_s=60)))
+        await switch.press("12")
+        while len(told) < 2:
+            await asyncio.wait([asking], timeout=0.01)
+        assert told[-1] == "12"
+        assert line.keyed == "12"
+        line.key_ahead("34")
+        assert await asyncio.wait_for(asking, 5) == Digits("1234")
+        assert line.keyed == ""
