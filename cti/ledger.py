@@ -17,7 +17,7 @@ from sqlalchemy import JSON, BigInteger, Connection, Index, Integer, Row, String
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti.db import LAST_WORDS, NEWS, Base, Beaten
-from cti.events import Event, Recorded, read
+from cti.events import REGISTRY, Event, Recorded, read
 
 APPEND_LOCK = 0x53414E54  # "SANT": the advisory lock that orders appends on PostgreSQL
 
@@ -133,8 +133,14 @@ def newest(session: Session, conversation: str, *, besides: Iterable[type[Event]
 
 
 def since(session: Session, seq: int, limit: int = 1000) -> list[Recorded]:
-    """Events after `seq`, oldest first, at most `limit`."""
-    return [_recorded(row) for row in session.connection().execute(SINCE, {"seen": seq, "most": limit})]
+    """Events after `seq`, oldest first, at most `limit`. Kinds that only a newer version of the code knows are stepped over: in a
+    rolling upgrade a node must not stop at them; an empty list means that there is nothing more."""
+    while True:
+        rows = session.connection().execute(SINCE, {"seen": seq, "most": limit}).all()
+        known = [_recorded(row) for row in rows if row.type in REGISTRY]
+        if known or len(rows) < limit:
+            return known
+        seq = rows[-1].seq
 
 
 def last_seq(session: Session) -> int:

@@ -35,7 +35,7 @@ from cti.records import tickets
 from cti.switchboard import Arrival
 from ivr import caller, engine, prompts, store
 from ivr.document import Value
-from ivr.keeping import KEEP_S, SHOWN_MAX, Clock, Keeper, Means, Report, Wishes, nothing
+from ivr.keeping import AWAY_S, KEEP_S, SHOWN_MAX, Clock, Keeper, Means, Report, Wishes, nothing
 from ivr.prompts import Piece
 from ivr.voice import Voice
 
@@ -158,7 +158,7 @@ class _Call:
         if self.arrival.identification.subscriptions:
             known["degraded"] = True  # until what we know of him could be read: a customer is not served as a stranger
             with self.keeper.patience("facts"):
-                async with asyncio.timeout(FACTS_S):
+                async with asyncio.timeout(AWAY_S if self.means.away() else FACTS_S):
                     known |= await self.means.db.read(caller.inside, self.arrival, zone=zone, now=now)
                     known["degraded"] = False
         return known

@@ -308,7 +308,7 @@ async def test_a_ringing_that_was_over_when_we_woke_up_is_written_but_only_with_
     board.refused = {"zeynep-1", "murat-1"}
     earlier = now - dt.timedelta(seconds=30)
     rings = story.fact("DeviceRinging", earlier, {k: v for k, v in RINGS.items() if k != "fact"})
-    stops = story.fact("DeviceStopped", earlier, {"agent": "zeynep", "device_channel": rings.device_channel})
+    stops = story.fact("DeviceStopped", earlier, {"agent": "zeynep", "device_channel": "zeynep-1"})
     assert await board.board._real([rings]) == []
     assert await board.board._real([rings, stops]) == [rings, stops]
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import json
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from cti.line import HungUp, LineFailed, ToQueue
 from cti.records import outages, tickets
 from cti.records.conversations import Conversation
 from cti.switchboard import Arrival
-from ivr import conversation, engine, keeping, prompts, store
+from ivr import conversation, keeping, prompts, store
 from ivr.voice import Voice
 from tests.fakes.line import HANG_UP, FakeLine
 from tests.fakes.synth import FakeSynth

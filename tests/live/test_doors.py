@@ -203,7 +203,7 @@ async def test_message_is_recorded(asterisk):
 async def test_node_that_lost_its_socket_goes_on_with_the_call(asterisk):
     async def life(line: AriLine, made: Bridge) -> None:
         await line.answer()
-        socket = made.ari._socket
+        socket = made.ari._socket._socket
         assert socket is not None
         socket.transport.abort()
         await line.play([prompt(asterisk, 0.2)])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from cti.app import utc_now
 from cti.demo import load
 from cti.demo.carrier import Caller
 from cti.events import CallArrived, CallEnded, CallIdentified, CallQueued, FlowEntered, FlowFailed, FlowHeard
@@ -115,4 +114,4 @@ async def test_a_thousand_unknown_calls_leave_no_party_and_no_open_conversation(
     assert all(each.outcome == "none" for each in site.found(CallIdentified, since=since))
     assert site.found(FlowFailed, since=since) == [], "a caller who hangs up is no failure of ours"
     assert await site.parties() == parties
-    assert await site.house.db.read(open_channels, utc_now()) == []
+    assert await site.house.db.read(open_channels) == []
