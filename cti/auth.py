@@ -116,13 +116,14 @@ def require(*roles: Role) -> Callable[..., Awaitable[User]]:
     return whoever_asks
 
 
-async def user_of_cookie(db: Database, cookie: str, now: dt.datetime) -> User | None:
-    """Whose live session this is, or None. It counts as a sign of life."""
+async def user_of_cookie(db: Database, cookie: str, now: dt.datetime, *, is_life: bool = True) -> User | None:
+    """Whose live session this is, or None. `is_life`: and write down that he has been seen; a socket's life is written down with all
+    others (sessions_alive, touch)."""
     found = await db.read(_live_session, session_of(cookie), now) if cookie else None
     if found is None:
         return None
     user, last_seen_at = found
-    if now - last_seen_at >= dt.timedelta(seconds=TOUCH_S):
+    if is_life and now - last_seen_at >= dt.timedelta(seconds=TOUCH_S):
         await db.work(touch, (session_of(cookie),), now)
     return user
 
@@ -268,7 +269,8 @@ def sessions_alive(session: Session, asked: Collection[str], now: dt.datetime) -
 def touch(session: Session, seen: Collection[str], now: dt.datetime) -> None:
     """Signs of life of these sessions."""
     for some in _pieces(seen):
-        session.execute(update(WebSession).where(WebSession.id_hash.in_(some)).values(last_seen_at=now))
+        older = WebSession.id_hash.in_(some), WebSession.last_seen_at < now  # a clock that is set back ages nobody's sign-in
+        session.execute(update(WebSession).where(*older).values(last_seen_at=now))
 
 
 def _pieces(names: Collection[str]) -> Iterator[list[str]]:

@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, text
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -38,7 +38,8 @@ POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=1500"
 
 NEWS = "news"  # session.info key: what `ledger.append` wrote in this piece of work
 LAST_WORDS = "last words"  # session.info key: functions of the session that are called when the piece of work is done, before it is durable
-AGAIN_MAX = 3  # runs of a piece of work whose last words found that another node was faster
+AGAIN_MAX = 3  # runs of a piece of work that another node's was in the way of
+DEADLOCK, NOT_SERIAL = "40P01", "40001"  # SQLSTATE of PostgreSQL, appendix A
 
 
 class Overloaded(RuntimeError):
@@ -257,8 +258,11 @@ class _Postgres:
 
         async def until_written() -> T:
             for _ in range(AGAIN_MAX - 1):
-                with contextlib.suppress(Beaten):
+                try:
                     return await transaction()
+                except (Beaten, IntegrityError, OperationalError) as error:
+                    if not _may_go_better(error):
+                        raise
             return await transaction()
 
         async def transaction() -> T:
@@ -313,6 +317,12 @@ class _Postgres:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def _may_go_better(error: Exception) -> bool:
+    """Another transaction was in the way: the same row at the same moment, or each had what the other wanted."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", "")
+    return isinstance(error, Beaten | IntegrityError) or state in (DEADLOCK, NOT_SERIAL)
 
 
 def _done(session: Session, run: Callable[[Session], T]) -> T:

@@ -1,6 +1,6 @@
 """Is the database there? While it is not, calls go on with what is known and pages say so; when it is back, the journal is replayed.
 
-Asked by writing, because a full disk still answers questions.
+Asked by writing something that needs room, because a full disk still answers questions.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Callable
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from cti.db import AWAY, Database
 from cti.journal import Entry, Journal
-from cti.records.effects import Effect
+from cti.records import effects
 from cti.replay import replay
 
 log = structlog.get_logger(__name__)
@@ -39,7 +38,7 @@ class Degraded:
         on_change: Callable[[bool], None],
     ) -> None:
         self._db, self._journal, self._region, self._clock = db, journal, region, clock
-        self._key = f"probe:{node}"
+        self._node = node
         self._on_change = on_change
         self.away = False
 
@@ -54,7 +53,7 @@ class Degraded:
         """Ask now."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await self._db.work(self._probe, self._clock())
+                await self._db.work(effects.probe, self._node, self._clock())
             self._set(False, "")
         except AWAY as error:
             self._set(True, f"{type(error).__name__}: {error}"[:200])
@@ -82,9 +81,6 @@ class Degraded:
             log.error("journal.not_replayed", entry=entry.id, error=f"{type(error).__name__}: {error}"[:200])
             return False
         return True
-
-    def _probe(self, session: Session, now: dt.datetime) -> None:
-        session.merge(Effect(key=self._key, result={}, at=now))
 
     def _set(self, away: bool, why: str) -> None:
         if away == self.away:

@@ -145,6 +145,8 @@ class _Call:
             await self._perform(step)
         except HungUp:
             await self.left("hangup")
+        except store.Superseded:
+            self.over = True
         except LineFailed as line_error:
             self.log.error("flow.not_handed_over", error=str(line_error))
 
@@ -246,18 +248,16 @@ class _Call:
             await self.line.play(media)
 
     async def _to_queue(self, to: engine.ToQueue) -> None:
-        """However the database fares, the line goes to the queue."""
+        """However the database fares, the line goes to the queue; but whoever was superseded or stopped leaves it alone."""
         await self._play()
         self.keeper.todo = [to]
         self._happened_left("queue")
         recording = ""
-        try:
-            with self.keeper.patience("queued"):
-                recording = await self._keep(QUEUED_S, self._queued(to))
-        finally:
-            await self.line.to_queue(ToQueue(to.queue, self.conversation, recording, language=self.session.language))
-            self.over = True
-            self.log.info("flow.left", to="queue", queue=to.queue, intent=to.intent)
+        with self.keeper.patience("queued"):
+            recording = await self._keep(QUEUED_S, self._queued(to))
+        await self.line.to_queue(ToQueue(to.queue, self.conversation, recording, language=self.session.language))
+        self.over = True
+        self.log.info("flow.left", to="queue", queue=to.queue, intent=to.intent)
 
     def _queued(self, to: engine.ToQueue) -> Callable[[Db, dt.datetime], str]:
         return lambda db, now: switchboard.queued(

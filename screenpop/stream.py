@@ -191,6 +191,7 @@ class Visit:
                 await asyncio.sleep(ENTER_AGAIN_S)
         finally:
             late.cancel()
+        self._socket.active = True  # who opens the page is there
         self._desk.sign_ins.watch(self._signed_in)
 
     async def _entered(self, hello: Hello) -> bool:

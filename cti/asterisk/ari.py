@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, assert_never
@@ -41,6 +42,8 @@ from cti.line import ChannelGone, HungUp, LineFailed
 log = structlog.get_logger(__name__)
 
 PULSE_S = 0.1
+PING_PULSES = 10  # while we drive calls, the switch is asked for a sign of life this often
+DEAF_S = 0.7  # it owes us an answer for so long: our calls are given up, and their dead-man's switches act
 STALLED_S = 0.5  # our loop did not run for this long: another node may have our calls (it waits at least 1 s before it takes them)
 MOVES_AT_ONCE = 16
 
@@ -98,8 +101,8 @@ class Ari:
     @property
     def driven(self) -> list[str]:
         """The channels that wait for us to do something, and may not be given up by the switch. Empty while it is not sure whose
-        they are."""
-        if self._stalled():
+        they are, or whether the switch still hears us."""
+        if self._stalled() or self._socket.unanswered_s > DEAF_S:
             return []
         return [line.caller.channel for line in self._lines.values() if not line.released and line.hung_up is None]
 
@@ -245,12 +248,18 @@ class Ari:
     # --- whose are my calls? ---
 
     async def _pulse(self) -> None:
-        while True:
+        for pulse in itertools.count(1):
             await asyncio.sleep(PULSE_S)
+            if self._lines and pulse % PING_PULSES == 0:
+                self._soon(self._ping())
             if self._lines and self._stalled():
                 log.warning("ari.stalled", stalled_s=round(_now() - self._awake_at, 2), calls=self.calls)
                 self._doubt()
             self._awake_at = _now()
+
+    async def _ping(self) -> None:
+        with contextlib.suppress(LineFailed):
+            await self.request("GET", "asterisk/ping")
 
     def _stalled(self) -> bool:
         """Did our loop not run for a while, or do we still ask what became of our calls?"""

@@ -54,8 +54,14 @@ class AriSocket:
         self.connected = asyncio.Event()  # set while the socket is open and listened to
         self._socket: ClientConnection | None = None
         self._requests = 0
-        self._pending: dict[str, asyncio.Future[Answered]] = {}
+        self._pending: dict[str, asyncio.Future[Answered]] = {}  # in the order in which they were asked
+        self._asked_at: dict[str, float] = {}
         self._stopped = False
+
+    @property
+    def unanswered_s(self) -> float:
+        """How long the oldest request waits for its answer."""
+        return asyncio.get_running_loop().time() - min(self._asked_at.values()) if self._asked_at else 0.0
 
     def stop(self) -> None:
         """Do not connect again."""
@@ -94,6 +100,7 @@ class AriSocket:
         frame = rest_request(number, method, uri, query, body)
         answered: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._pending[number] = answered
+        self._asked_at[number] = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._send(frame)
@@ -101,7 +108,7 @@ class AriSocket:
         except TimeoutError as late:
             raise LineFailed(f"expected an answer to {method} {uri} within {timeout_s} s, none came") from late
         finally:
-            del self._pending[number]
+            del self._pending[number], self._asked_at[number]
             if answered.done() and not answered.cancelled():
                 answered.exception()  # it may have failed with the socket while we were still sending
         if answer.status >= ERROR_STATUS:

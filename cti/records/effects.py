@@ -10,12 +10,13 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any, cast
 
-from sqlalchemy import JSON, Connection, String, Table, bindparam, insert, select, text
+from sqlalchemy import JSON, Connection, String, Table, bindparam, delete, insert, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti.db import Base
 
 KEY_MAX = 160
+ROOM_BYTES = 16_384  # that a probe asks for: some pages more than the last ones may have left
 
 
 class Effect(Base):
@@ -57,6 +58,19 @@ def once(session: Session, key: str, make: Callable[[Session], dict[str, Any]], 
 def take_turn(session: Session, key: str) -> None:
     """For who writes more in the same piece of work than the effect: ask this before the first append to the ledger."""
     _take_turn(session.connection(), key)
+
+
+def probe(session: Session, name: str, now: dt.datetime) -> None:
+    """Does the database take what is new? A full SQLite goes on changing rows, so this asks for room: one of two rows is put there before
+    the other one goes, and what that one had is free for anybody meanwhile."""
+    connection = session.connection()
+    _take_turn(connection, f"probe:{name}")
+    keys = [f"probe:{name}:{each}" for each in ("a", "b")]
+    there = connection.scalars(select(ROWS.c.key).where(ROWS.c.key.in_(keys))).all()
+    fresh = next(key for key in keys if key not in there)
+    room = "x" * ROOM_BYTES if connection.dialect.name == "sqlite" else ""
+    connection.execute(INSERT, {"key": fresh, "result": {"room": room}, "at": now})
+    connection.execute(delete(ROWS).where(ROWS.c.key.in_(there)))
 
 
 def _take_turn(connection: Connection, key: str) -> None:

@@ -14,23 +14,34 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from cti.db import AWAY, Database
 from cti.line import ChannelGone, DeviceRinging, DeviceStopped, Fact, MemberChanged, TalkEnded
+from cti.records import effects
 from cti.switchboard.facts import agent_state, agent_states, take
 
 log = structlog.get_logger(__name__)
 
 FACTS_WAITING_MAX = 10_000  # more than this and the switch is read anew instead (see Switchboard.take)
 FACTS_AT_ONCE_MAX = 200
+FACTS_LOCK = 0x53414E46  # "SANF": the advisory lock on PostgreSQL of whoever writes facts; asked for before any row
 HELD_MAX = 5_000  # facts that the leader is to write; the oldest are forgotten first
 HELD_S = 10.0  # a dead leader is followed after about a second
 LATE_S = 2.0  # a fact that was read this long ago keeps that time in the ledger
 CONFIRM_S = 2.0
 UNNOTICED_S = 3.0  # that the database is away may be found out so late
+PROBE = "switchboard"
 AGAIN_S = 0.5  # between two attempts to write while the database is away
+
+
+def _take_turn(session: Session) -> None:
+    """Two nodes may both believe for a moment that they lead. Each has many calls in hand, in another order: without turns they would
+    wait for each other's rows."""
+    if session.connection().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": FACTS_LOCK})
 
 
 @dataclass(frozen=True)
@@ -145,7 +156,7 @@ class Switchboard:
                 self.unwritten(fact)
         await asyncio.sleep(AGAIN_S)
         try:
-            await self._db.work(lambda session: None)
+            await self._db.work(effects.probe, PROBE, self._clock())
         except AWAY:
             return True
         self.away = False
@@ -167,6 +178,7 @@ class Switchboard:
             )
 
     def _take_all(self, session: Session, facts: Sequence[Fact]) -> None:
+        _take_turn(session)
         for fact in facts:
             take(fact, session, self._when(fact), self._region)
             session.flush()

@@ -322,3 +322,17 @@ async def test_a_talk_that_nobody_heard_the_end_of_is_over_and_the_call_is_lost(
     assert row.end_reason == "lost"
     (offer,) = await any_db.read(lambda session: list(session.scalars(select(Offer))))
     assert offer.ended_at is not None
+
+
+async def test_two_nodes_that_both_lead_for_a_moment_do_not_wait_for_each_other(pg, now):
+    """As the fault bench saw it: each had many calls' facts in one piece of work, in another order."""
+    other, channels = Database(pg.url), [f"1795323088.{number}" for number in range(60)]
+    for channel in channels:
+        caller = line.Caller(channel, "02125550100", "05325550123", "")
+        await pg.work(switchboard.arrived, caller, region="TR", now=now)
+    gone = [line.ChannelGone(now.timestamp(), channel, "") for channel in channels]
+    boards = [Board(pg, now).board, Board(other, now).board]
+    work = zip(boards, (pg, other), (gone, gone[::-1]), strict=True)
+    await asyncio.gather(*(db.work(board._take_all, facts) for board, db, facts in work))
+    assert Counter(await types(pg))["call.ended"] == len(channels)
+    await other.close()

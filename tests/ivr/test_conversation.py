@@ -210,6 +210,38 @@ async def test_who_hangs_up_while_handed_over_left_once(db, house, flow, now):
     assert (await db.work(store.take, arrival.conversation)).session.state == "gone"
 
 
+async def test_whose_call_was_taken_over_does_not_hand_it_to_the_queue_too(db, house, flow, now):
+    arrival = await arrive(db, now)
+
+    async def taken_over(names):
+        if any("to_person" in name for name in names):
+            await db.work(store.take, arrival.conversation)
+
+    line = FakeLine("0", on_play=taken_over)
+    assert await conversation.run(line, arrival, **house, flow=flow)
+    assert line.queued is None
+
+
+async def test_a_driver_that_is_stopped_while_it_hands_over_does_nothing_more(db, house, flow, now):
+    arrival, handing_over = await arrive(db, now), asyncio.Event()
+
+    class Slow(Database):
+        async def work(self, fn, /, *args, **kwargs):
+            if any(getattr(each, "__qualname__", "").startswith("_Call._queued") for each in args):
+                handing_over.set()
+                await asyncio.Event().wait()
+            return await super().work(fn, *args, **kwargs)
+
+    slow, line = Slow(db.url.render_as_string()), FakeLine("0")
+    driving = asyncio.create_task(conversation.run(line, arrival, **{**house, "db": slow}, flow=flow))
+    await handing_over.wait()
+    driving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await driving
+    await slow.close()
+    assert line.queued is None
+
+
 async def test_a_call_that_ends_by_itself_is_hung_up(db, house, flow, now):
     await db.work(outages.open_outage, area=people.AREA, started_at=now, estimate_at=None, now=now)
     arrival = await arrive(db, now)

@@ -233,6 +233,7 @@ class Page:
     """A socket as a page has it: every message, with the wall clock's second at which it came."""
 
     socket: ClientConnection
+    cookie: str
     messages: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -295,7 +296,7 @@ async def page(url: str, user: str) -> AsyncIterator[Page]:
         max_size=None, proxy=None,
     ) as socket:  # fmt: skip
         await socket.send('{"type":"hello","v":1,"epoch":null,"seq":null,"language":"tr"}')
-        made = Page(socket)
+        made = Page(socket, cookie)
         listening = asyncio.create_task(made.listen())
         try:
             await made.until(lambda message: message["type"] == "snapshot", "a snapshot", PATIENCE_S)

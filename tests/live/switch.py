@@ -144,6 +144,7 @@ def running(
     plan = pbx.Pbx(
         data_dir=folder,
         tools_dir=tools(),
+        dead_man_s=0,  # the half nodes of these tests renew nothing
         sip_port=free_port(socket.SOCK_DGRAM),
         http_port=free_port(),
         ami_port=free_port(),

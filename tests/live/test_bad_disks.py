@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import pytest_asyncio
 from sqlalchemy import event
@@ -26,10 +27,11 @@ from cti.asterisk.ari import Ari
 from cti.demo import tones
 from cti.demo.callers import Callers
 from cti.demo.sipp import Address
+from cti.events import CallAnswered, CallCleared, CallEnded
 from tests.live import crowd
 from tests.live import site as live
-from tests.live.crowd import Office
-from tests.live.site import Site
+from tests.live.crowd import TALKS_S, Office, Page, Person, page
+from tests.live.site import LIMIT_S, Site
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio(loop_scope="module")]
 
@@ -110,7 +112,7 @@ class Holder:
 
     async def let_go(self) -> None:
         if self._process is not None:
-            await self._process.communicate()
+            await self._process.communicate(b"")  # its end of the pipe closes
             self._process = None
 
 
@@ -153,3 +155,63 @@ async def test_the_database_is_full_and_every_report_of_that_time_is_a_ticket(si
     numbers = [*crowd.customers()[7:14], *map(crowd.stranger, range(5, 10))]
     async with office_of(site) as office:
         await crowd.a_day_without_records(office, numbers, FULL_S, full.fill, full.empty)
+
+
+STEP_S = 3600.0
+LOOKS_EVERY_S = 5.0  # the longest between two looks of a timer of the node
+
+
+async def signed_in(site: Site, shown: Page) -> bool:
+    async with httpx2.AsyncClient(base_url=site.url, headers={"cookie": shown.cookie}, timeout=LIMIT_S) as client:
+        return (await client.get("/desk")).status_code == 200
+
+
+async def talks_a_while(person: Person) -> None:
+    await person.follow(crowd.WANTS_A_PERSON, (tones.AGENT,))
+    await person.stays(TALKS_S)
+
+
+async def test_the_clock_jumps_an_hour_back_and_forth_in_the_middle_of_calls(site: Site, clock: Clock) -> None:
+    async with office_of(site) as office, page(site.url, "agent1001") as shown:
+        try:
+            back = await while_it_steps(site, clock, office, -STEP_S, 0)
+            assert await signed_in(site, shown), "an hour back"
+            forth = await while_it_steps(site, clock, office, 0.0, 1)
+            assert await signed_in(site, shown), "and an hour forth"
+            clock.step_s = STEP_S
+            await crowd.until_s(asyncio.get_running_loop().time() + LOOKS_EVERY_S + 1)
+            member = site.house.switchboard.members["1001"]
+            LOG.info("an hour ahead: signed in %s, socket %s", await signed_in(site, shown), shown.socket.state.name)
+            assert (member.paused, member.reason) == (True, "wrap_up")
+        finally:
+            clock.step_s = 0.0
+    crowd.judge([*back, *forth])
+
+
+async def while_it_steps(site: Site, clock: Clock, office: Office, step_s: float, turn: int) -> list[Person]:
+    """One caller talks and one is in the menu when the clock is set; both go on, and what they did is told with true durations."""
+    broken = asyncio.Event()
+    reporter, talker = crowd.customers()[15 + turn], crowd.stranger(30 + turn)
+    since = len(site.heard)
+    talk = asyncio.create_task(crowd.one_call(office.callers, talker, talks_a_while))
+    await office.until_heard("hold", 1)
+    report = asyncio.create_task(
+        crowd.one_call(office.callers, reporter, functools.partial(crowd.waits_in_the_menu, broken=broken))
+    )
+    await office.until_heard("menu", 1)
+    await office.until_heard(tones.AGENT, 1)
+    clock.step_s = step_s
+    broken.set()
+    reported, talked = await report, await talk
+    assert reported.outcome == "opened"
+    cleared = await site.until(CallCleared, since=since)
+    await site.until(CallEnded, count=2, since=since)
+    answered = site.found(CallAnswered, since=since)[0]
+    assert talked.call.ended_at_s is not None
+    whole_s = talked.call.ended_at_s - talked.call.answered_at_s
+    LOG.info(
+        "clock set to %+.0f s: call of %.1f s, by the ledger it waited %.1f s and talked %.1f s", step_s, whole_s,
+        answered.waited_s, cleared.talked_s,
+    )  # fmt: skip
+    assert 0 <= cleared.talked_s <= whole_s + 1
+    return [reported, talked]

@@ -54,7 +54,7 @@ async def test_a_call_without_an_application_rings_two_phones_in_turn_and_is_hea
     async with phones(switch, carrier, p1001=NEVER, p1002=QUICK) as desk:
         async with await carrier.dial(Caller(NUMBER, name='Şule "Öz"')) as caller:
             assert await caller.answered()
-            await caller.ear.until_silent(timeout_s=10)  # the announcement
+            await caller.ear.until_voice(since_s=0.0)  # the announcement
             await desk.until("ringing", "1001")
             await desk.until("answered", "1002")
             talk = caller.ear.now_s

@@ -208,20 +208,20 @@ async def test_a_slow_database_signs_nobody_out(desk, sign_ins):
         assert (await socket.until("result"))["ok"]
 
 
-async def test_a_call_or_work_on_the_page_keeps_the_sign_in_alive_and_an_idle_page_does_not(desk, sign_ins):
+async def test_coming_working_and_a_call_keep_the_sign_in_alive_and_an_idle_page_does_not(desk, sign_ins):
+    async def seen_at(now_s: float) -> int:
+        await sign_ins.check(now_s)
+        return len(sign_ins.seen)
+
     async with browser(desk, sign_ins=sign_ins) as socket:
         await socket.until("snapshot")
-        await sign_ins.check(0)
-        assert sign_ins.seen == []
+        assert [await seen_at(now_s) for now_s in (0, 60)] == [1, 1]
         socket.say(type="command", key="key-00000001", name="ready")
         await socket.until("result")
-        await sign_ins.check(60)
-        await sign_ins.check(120)
-        assert sign_ins.seen == [{HERS}]
+        assert [await seen_at(now_s) for now_s in (120, 180)] == [2, 2]
         await desk.teller.tell(RINGS)
         await socket.until("event")
-        await sign_ins.check(180)
-        assert sign_ins.seen == [{HERS}, {HERS}]
+        assert [await seen_at(now_s) for now_s in (240, 300)] == [3, 4]
 
 
 async def test_a_browser_that_has_gone_is_asked_about_no_more(desk, sign_ins):

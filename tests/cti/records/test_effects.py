@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from cti import ledger, migrations
@@ -165,3 +166,19 @@ def test_another_effect_does_not_wait(nodes: Nodes):
     nodes.first()
     with Session(nodes.engine) as session, session.begin():
         assert effects.once(session, "other:open:1", lambda _: {"by": "third"}, now=nodes.now) == {"by": "third"}
+
+
+async def test_a_probe_leaves_one_row_however_often_it_asks(db: Database, now: dt.datetime) -> None:
+    for _ in range(3):
+        await db.work(effects.probe, "1", now)
+    assert await db.read(lambda session: session.scalar(text("SELECT count(*) FROM effects"))) == 1
+
+
+async def test_a_probe_finds_that_a_full_database_takes_nothing_new(db: Database, now: dt.datetime) -> None:
+    def full(session: Session) -> None:
+        session.connection().exec_driver_sql("PRAGMA max_page_count=1")  # SQLite makes of it as many pages as there are
+        effects.probe(session, "2", now)
+
+    await db.work(effects.probe, "1", now)
+    with pytest.raises(OperationalError, match="full"):
+        await db.work(full)
