@@ -79,6 +79,8 @@ class House:
         self.voice = voice
         self.metrics = Metrics()
         self.db = Database(settings.database)
+        # Connections of its own for what must not wait behind pages and calls: the lease, and the question whether it is there at all.
+        self.vital = Database(settings.database) if settings.clustered else self.db
         self.bus = open_bus(settings.bus_url, node=settings.node, since=self._since, newest=self._newest)
         self.db.on_commit = self.bus.publish
         self.journal = Journal(settings.journal)
@@ -101,7 +103,7 @@ class House:
         policy = Policy(keep_days=settings.recordings_keep_days or None)
         self.recorder = Worker(self.db, settings.recordings, self.clock, policy=policy)
         self.degraded = Degraded(
-            self.db, self.journal, node=settings.node, region=settings.default_region, clock=self.clock,
+            self.db, self.vital, self.journal, node=settings.node, region=settings.default_region, clock=self.clock,
             on_change=self._database_changed,
         )  # fmt: skip
         self.reception = Reception(Means(
@@ -118,7 +120,7 @@ class House:
             self.switchboard, self.controls, is_live=self.hub.is_live, longest_s=settings.wrap_up_max_s
         )
         self.lease = Lease(
-            self.db, settings.node, settings.switch or f"{host}:{settings.ari_port}", clock=self.clock,
+            self.vital, settings.node, settings.switch or f"{host}:{settings.ari_port}", clock=self.clock,
             on_seized=self._take_over, on_lead=self.switchboard.lead,
         ) if settings.clustered else None  # fmt: skip
         self.draining = False
@@ -200,7 +202,8 @@ class House:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.hub.close()
-        await self.db.close()
+        for database in {self.db, self.vital}:
+            await database.close()
 
     def _start(self, name: str, work: Coroutine[Any, Any, None], *, vital: bool = False) -> None:
         task = asyncio.create_task(work, name=name)

@@ -269,8 +269,8 @@ def sessions_alive(session: Session, asked: Collection[str], now: dt.datetime) -
 def touch(session: Session, seen: Collection[str], now: dt.datetime) -> None:
     """Signs of life of these sessions."""
     for some in _pieces(seen):
-        older = WebSession.id_hash.in_(some), WebSession.last_seen_at < now  # a clock that is set back ages nobody's sign-in
-        session.execute(update(WebSession).where(*older).values(last_seen_at=now))
+        older = WebSession.last_seen_at < now  # a clock that is set back ages nobody's sign-in
+        session.execute(update(WebSession).where(WebSession.id_hash.in_(some), older).values(last_seen_at=now))
 
 
 def _pieces(names: Collection[str]) -> Iterator[list[str]]:

@@ -25,11 +25,14 @@ DEADLINE_S = 1.0
 
 
 class Degraded:
-    """`away` is the answer of the moment; `on_change` hears when it becomes another. `run()` never ends."""
+    """`asked` is the same database by connections that nobody else uses. `away` is the answer of the moment; `on_change` hears when it
+    becomes another. `run()` never ends.
+    """
 
     def __init__(
         self,
         db: Database,
+        asked: Database,
         journal: Journal,
         *,
         node: str,
@@ -37,7 +40,7 @@ class Degraded:
         clock: Callable[[], dt.datetime],
         on_change: Callable[[bool], None],
     ) -> None:
-        self._db, self._journal, self._region, self._clock = db, journal, region, clock
+        self._db, self._asked, self._journal, self._region, self._clock = db, asked, journal, region, clock
         self._node = node
         self._on_change = on_change
         self.away = False
@@ -53,7 +56,7 @@ class Degraded:
         """Ask now."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await self._db.work(effects.probe, self._node, self._clock())
+                await self._asked.work(effects.probe, self._node, self._clock())
             self._set(False, "")
         except AWAY as error:
             self._set(True, f"{type(error).__name__}: {error}"[:200])

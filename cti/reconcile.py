@@ -19,7 +19,7 @@ from cti.switchboard import INTERRUPTED, UNHEARD, Switchboard, open_channels, op
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 5.0
+TAKEN_FOR = dt.timedelta(seconds=30)  # an end that is not in the ledger after this long is handed on again
 MARGIN = dt.timedelta(
     seconds=3
 )  # what began this shortly before may be newer than the list of channels; its end will be heard
@@ -59,6 +59,7 @@ class Reconciler:
         self._switch_started_at = switch_started_at
         self._prefix = prefix
         self._turn = asyncio.Lock()
+        self._taken: dict[str, dt.datetime] = {}  # ends that were handed on, and when
 
     async def compare(self, alive: frozenset[str]) -> None:
         """`alive`: the ids of all channels that the switch has."""
@@ -75,8 +76,11 @@ class Reconciler:
                 log.warning("reconcile.not_now", problem=f"{type(problem).__name__}: {problem}"[:160])
                 return
             for gone in ended(calls, legs, alive, started_at, now):
-                log.info("reconcile.ended", call=gone.channel, cause=gone.cause)
-                self._switchboard.take(gone)
+                if gone.channel not in self._taken:  # it may still wait to be written
+                    log.info("reconcile.ended", call=gone.channel, cause=gone.cause)
+                    self._switchboard.take(gone)
+                    self._taken[gone.channel] = now
+            self._taken = {each: at for each, at in self._taken.items() if now - at < TAKEN_FOR}
 
     async def unheard(self, gone: ChannelGone) -> None:
         """An end that a door only infers, because the channel is not there any more: a switch that was started since then has cut the

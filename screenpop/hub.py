@@ -25,6 +25,10 @@ SWEEP_PARTS = 30  # not all seats at once: thousands of looks in one moment woul
 EMPTY_SWEEP = 10  # a seat without cards is looked at so many times more rarely: time alone changes nothing on it
 IDLE_S = 600.0  # a seat without browsers is forgotten after this
 
+# Browsers that are let in at the same time. When all come at once because another node has died, calls and the balancer's question find
+# the database free: a node that answers it late is taken for dead, and its browsers all go to the next one.
+ENTER_AT_ONCE = 4
+
 OnSeat = Callable[[str, str], None]  # agent, and what became of his page on this node: attached | lost | left
 
 
@@ -38,6 +42,9 @@ class Hub:
         self.degraded: frozenset[str] = frozenset()
         self.on_seat: OnSeat = lambda agent, what: None
         self.pulse = Pulse(clock_s)
+        self.entrance = asyncio.Semaphore(
+            ENTER_AT_ONCE
+        )  # for what a browser asks of the records before it sees its seat
         self._clock_s = clock_s
         self._region = region
         self._index = Index()

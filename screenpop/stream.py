@@ -172,7 +172,7 @@ class Visit:
     async def recognise(self) -> None:
         """Strangers go before they have said a word. When the records do not answer soon, the question is put again later."""
         with contextlib.suppress(*AWAY):
-            async with asyncio.timeout(LATE_S):
+            async with asyncio.timeout(LATE_S), self._desk.hub.entrance:
                 await self._sign_in()
 
     async def _sign_in(self) -> Place:
@@ -196,9 +196,10 @@ class Visit:
 
     async def _entered(self, hello: Hello) -> bool:
         try:
-            place = await self._sign_in()
-            self._socket.browser = hello.browser
-            await place.seat.attach(self._socket, hello.epoch, hello.seq, hello.have, hello.lists)
+            async with self._desk.hub.entrance:
+                place = await self._sign_in()
+                self._socket.browser = hello.browser
+                await place.seat.attach(self._socket, hello.epoch, hello.seq, hello.have, hello.lists)
         except AWAY as error:
             log.warning("stream.records_away", seat=self.seat, error=repr(error))
             self._place = (

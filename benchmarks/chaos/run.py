@@ -67,7 +67,7 @@ def _played(asked: Asked, settings: Settings, kept: Path) -> Round:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks chaos", description=__doc__)
     parser.add_argument("--calls", type=int, default=500, help="of the round with kills; the others have fewer")
-    parser.add_argument("--rate", type=float, default=3.0, help="calls in a second")
+    parser.add_argument("--rate", type=float, default=1.5, help="calls in a second")
     parser.add_argument("--fault", choices=FAULTS, help="one round only")
     parser.add_argument("--every", type=float, default=10.0, help="seconds from one kill (pause) to the next")
     parser.add_argument("--seed", type=int, default=1, help="of the order of faults and the callers' patience")

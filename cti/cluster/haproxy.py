@@ -16,7 +16,8 @@ ANSWER_MAX_S = 1.0
 # - A node is down when it does not answer /readyz or says that it drains; where it says so with 404, only new pages go elsewhere, and
 #   those that are there move when it tells them. That its database is away is no reason to send pages away: the other nodes have lost
 #   the same database, and an agent who keeps his page is told there that he works degraded.
-# - /readyz gives each of its checks, all at once, up to 0.7 s; "timeout check" is longer, so that only a node that hangs is too late.
+# - /readyz gives each of its checks, all at once, up to 0.7 s; "timeout check" is longer, and one late answer
+#   is forgiven: a busy node is not a dead one, and its pages would only make the next one busy.
 # - A request is repeated at another node only when repeating it is harmless.
 CONFIG = """\
 global
@@ -33,7 +34,7 @@ defaults
     retries 3
     option httpchk GET /readyz
     http-check expect rstring 'draining\\W+false'
-    default-server inter 500ms fastinter 200ms downinter 500ms fall 1 rise 1 init-addr last,libc,none{resolvers}
+    default-server inter 500ms fastinter 200ms downinter 500ms fall 2 rise 1 init-addr last,libc,none{resolvers}
     default-server observe layer4 error-limit 1 on-error mark-down on-marked-down shutdown-sessions
 
 frontend pages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Any
 
 import httpx2
@@ -183,6 +184,14 @@ async def test_looking_at_sessions_keeps_nobody_signed_in_and_a_touch_does(house
     assert await house.db.read(auth.sessions_alive, {mine}, house.now) == frozenset()
     await house.db.work(auth.touch, {mine, invented}, house.now)
     house.later(house.settings.session_idle_s - 1)
+    assert await house.db.read(auth.sessions_alive, {mine}, house.now) == {mine}
+
+
+async def test_a_clock_that_was_set_back_and_forth_again_has_signed_nobody_out(house, page):
+    await sign_in(page)
+    mine, set_back = auth.session_of(page.cookies["santral_session"]), house.now - dt.timedelta(hours=1)
+    assert await house.db.read(auth.sessions_alive, {mine}, set_back) == {mine}
+    await house.db.work(auth.touch, {mine}, set_back)
     assert await house.db.read(auth.sessions_alive, {mine}, house.now) == {mine}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from cti import ledger
 from cti.db import DatabaseTimeout
 from cti.events import NoteWritten
 from screenpop import pulse, stream
+from screenpop.hub import ENTER_AT_ONCE
+from screenpop.seat import SOCKETS_MAX
 from screenpop.stream import Place
 from tests.fakes import company
 from tests.fakes.visit import browser, closed, zeynep
@@ -119,6 +122,24 @@ async def test_a_page_whose_seat_takes_long_is_told_why(desk, monkeypatch):
         assert (await socket.hear())["degraded"] == ["database"]
         hangs.set()
         await socket.until("snapshot")
+
+
+async def test_of_many_browsers_that_come_at_once_only_some_ask_the_records_at_the_same_time(desk):
+    asking, most = 0, 0
+
+    async def sign_in() -> Place:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        await desk.teller.db.read(lambda session: None)
+        asking -= 1
+        return zeynep(desk)
+
+    async with contextlib.AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(browser(desk, sign_in=sign_in)) for _ in range(4 * ENTER_AT_ONCE)]
+        for socket in sockets[-SOCKETS_MAX:]:
+            await socket.until("snapshot")
+    assert most == ENTER_AT_ONCE
 
 
 async def test_strangers_are_sent_away_before_they_have_said_a_word(desk):
