@@ -210,7 +210,7 @@ def _(fact: DeviceRinging, session: Session, now: dt.datetime, region: str) -> N
     row = of_channel(session, fact.channel)
     if row is None or row.state == calls.State.ENDED or _offer(session, fact.device_channel) is not None:
         return
-    waited_s = fact.waited_s or (now - (row.queued_at or row.arrived_at)).total_seconds()
+    waited_s = fact.waited_s or _since_s(row.queued_at or row.arrived_at, now)
     offer = Offer(
         id=ledger.uuid7(now), conversation_id=row.id, agent=fact.agent, device=fact.device,
         device_channel=fact.device_channel, offered_at=now,
@@ -317,10 +317,15 @@ def _cleared(
         return
     row = session.get_one(Conversation, offer.conversation_id)
     offer.ended_at, row.cleared_at = now, now
-    talked = talked_s if talked_s is not None else (now - (row.answered_at or now)).total_seconds()
+    talked = talked_s if talked_s is not None else _since_s(row.answered_at or now, now)
     _happened(session, row, CallCleared(
         conversation=row.id, offer=offer.id, agent=offer.agent, talked_s=round(talked, 1), by=by, reconstructed=reconstructed
     ), now, f"cleared:{offer.id}")  # fmt: skip
+
+
+def _since_s(then: dt.datetime, now: dt.datetime) -> float:
+    """Where the switch did not count itself. A clock that was set back in between makes it nothing, never less."""
+    return max(0.0, (now - then).total_seconds())
 
 
 def _ended(session: Session, row: Conversation, fact: ChannelGone, now: dt.datetime) -> None:

@@ -210,8 +210,12 @@ async def while_it_steps(site: Site, clock: Clock, office: Office, step_s: float
     assert talked.call.ended_at_s is not None
     whole_s = talked.call.ended_at_s - talked.call.answered_at_s
     LOG.info(
-        "clock set to %+.0f s: call of %.1f s, by the ledger it waited %.1f s and talked %.1f s", step_s, whole_s,
-        answered.waited_s, cleared.talked_s,
+        "clock set to %+.0f s: call of %.1f s, by the ledger it waited %.1f s and talked %.1f s (ended by %s)", step_s, whole_s,
+        answered.waited_s, cleared.talked_s, cleared.by,
     )  # fmt: skip
-    assert 0 <= cleared.talked_s <= whole_s + 1
+    assert cleared.talked_s >= 0
+    if (
+        cleared.by != "unknown"
+    ):  # else the caller's end was heard before the switch's own count, and the clock is all we have
+        assert cleared.talked_s <= whole_s + 1
     return [reported, talked]
