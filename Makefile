@@ -41,7 +41,7 @@ help:
 		make test    run every test              make test ARGS="tests/cti -k numbers"
 		make lint    style, types, who imports whom, unused and vulnerable packages
 		make bench   measure, one line per figure
-		make chaos   break one part after another under calls, and look for what that broke (twelve minutes; ARGS=--quick: two)
+		make chaos   break one part after another under calls, and look for what that broke (a quarter of an hour; ARGS=--quick: two minutes)
 		make clean   remove all that make has put into this checkout, its var/ included
 	TEXT
 

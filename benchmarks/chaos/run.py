@@ -22,7 +22,7 @@ SHARES = {
     KILL: 1.0,
     PAUSE: 0.6,
     MIXED: 0.7,
-}  # of the calls, where every fault is asked for: all together within twelve minutes
+}  # of the calls, where every fault is asked for: all together a quarter of an hour
 QUICK_CALLS = 90
 AGENTS = 14
 
