@@ -62,8 +62,9 @@ log = structlog.get_logger(__name__)
 RESYNC_PAUSE_S = 1.0
 RESYNC_EVERY_S = 5.0
 MOVE_WITHIN_S = 2.0  # pages leave a node that ends over this time
+TAKE_OVER_S = 2.0  # after that the dead-man's switches of its calls have acted
 HANDED_OVER_S = 3.0  # for other nodes to take our calls; what is left then goes to the queue
-MAY_END = ("dead-man", "lease", "bus")
+MAY_END = ("dead-man", "lease", "bus")  # without an error: then there is nothing for them to do
 
 
 def utc_now() -> dt.datetime:
@@ -166,7 +167,7 @@ class House:
             self.switchboard.lead(False)  # until the lease says so
             works["lease"] = self._hold_lease(self.lease)
         for name, work in works.items():
-            self._start(name, work, vital=name not in MAY_END)
+            self._start(name, work, may_end=False)
 
     async def prepare(self) -> None:
         """Migrations, and the rows without which nothing works: the flow, channels, reasons. Safe to repeat."""
@@ -205,15 +206,16 @@ class House:
         for database in {self.db, self.vital}:
             await database.close()
 
-    def _start(self, name: str, work: Coroutine[Any, Any, None], *, vital: bool = False) -> None:
+    def _start(self, name: str, work: Coroutine[Any, Any, None], *, may_end: bool = True) -> None:
         task = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._vital_ended if vital else _ended)
+        task.add_done_callback(_ended if may_end else self._vital_ended)
         self._tasks.append(task)
 
     def _vital_ended(self, task: asyncio.Task[None]) -> None:
         """Better an end that a supervisor sees than a node that looks alive and is deaf."""
         _ended(task)
-        if not task.cancelled() and not self.draining:
+        broke = not task.cancelled() and task.exception() is not None
+        if (broke or task.get_name() not in MAY_END) and not task.cancelled() and not self.draining:
             self.died.set()
 
     def doors(self) -> dict[str, bool]:
@@ -237,20 +239,29 @@ class House:
         self.died.set()
 
     async def _take_over(self, node: str) -> None:
-        """Its calls are ours now, and its pages are gone."""
-        await self.attendance.lost_with(node)
+        """Its calls are ours now, and its pages are gone. Callers first, and not only once: nobody else will do it."""
+        until = asyncio.get_running_loop().time() + TAKE_OVER_S
+        while True:
+            try:
+                taken = await self.ari.take_over(f"santral-{node}")
+                log.warning("node.taken_over", node=node, calls=taken)
+                break
+            except LineFailed as failed:
+                if asyncio.get_running_loop().time() > until:
+                    log.warning(
+                        "node.not_taken_over", node=node, problem=str(failed), hint="its callers go to the queue"
+                    )
+                    break
         try:
-            taken = await self.ari.take_over(f"santral-{node}")
-        except LineFailed as failed:
-            log.warning("node.not_taken_over", node=node, problem=str(failed), hint="its callers go to the queue")
-            return
-        log.warning("node.taken_over", node=node, calls=taken)
+            await self.attendance.lost_with(node)
+        except AWAY as error:
+            log.warning("attendance.not_settled", node=node, error=f"{type(error).__name__}: {error}"[:160])
 
     # --- calls ---
 
     def _may_claim(self) -> bool:
         """Without AMI nobody could renew the call's dead-man's switch; with a crowded switchboard it would be served late."""
-        room = self.reception.calls < self.settings.calls_max and not self.switchboard.crowded
+        room = self.reception.calls + self.ari.claiming < self.settings.calls_max and not self.switchboard.crowded
         return room and not self.draining and self.ami.connected.is_set()
 
     async def _serve(self, line: AriLine) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, text
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -56,7 +56,8 @@ class Beaten(RuntimeError):
 
 # What a database that is not there, does not answer, is full or is locked makes of a piece of work. Nothing was done, or it may still
 # become durable (DatabaseTimeout); trying again later is right for whoever can, and everything else goes on without it.
-AWAY = (DatabaseTimeout, TimeoutError, Overloaded, OperationalError, InterfaceError, OSError)
+# InternalError: PostgreSQL ended a transaction that we held too long, or became read only.
+AWAY = (DatabaseTimeout, TimeoutError, Overloaded, OperationalError, InterfaceError, InternalError, OSError)
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):

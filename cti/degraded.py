@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from cti.db import AWAY, Database
+from cti.db import AWAY, Beaten, Database
 from cti.journal import Entry, Journal
 from cti.records import effects
 from cti.replay import replay
@@ -80,7 +80,7 @@ class Degraded:
             await self._db.work(replay, entry, region=self._region, now=self._clock())
         except AWAY:
             raise
-        except (SQLAlchemyError, ValueError) as error:
+        except (SQLAlchemyError, Beaten, ValueError, LookupError) as error:
             log.error("journal.not_replayed", entry=entry.id, error=f"{type(error).__name__}: {error}"[:200])
             return False
         return True

@@ -99,6 +99,9 @@ class Line(Protocol):
 
     async def hang_up(self) -> None: ...
 
+    def abandon(self) -> None:
+        """Another driver has this call: nothing more is asked of the line, not even to let go of it."""
+
 
 # --- facts: what the switch tells us of queues, agents and channels; the doors make them, the switchboard takes them ---
 

@@ -63,8 +63,8 @@ class Reconciler:
 
     async def compare(self, alive: frozenset[str]) -> None:
         """`alive`: the ids of all channels that the switch has."""
-        if not self._switchboard.leads:
-            return
+        if not self._switchboard.leads or self._turn.locked():
+            return  # `alive` would be old by the time of our turn
         async with self._turn:
             try:
                 now, started_at = self._clock(), await self._switch_started_at()

@@ -8,7 +8,9 @@ What is kept is all that another driver needs: the session, the effects that are
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar, assert_never
@@ -76,6 +78,7 @@ async def run(
         await call.left("hangup")
     except store.Superseded as superseded:
         call.log.warning("flow.superseded", why=str(superseded))
+        line.abandon()
         call.over = True
     except Exception as error:  # the end of a call: whatever broke, the caller goes to a person
         call.log.exception("flow.failed", node=call.session.node)
@@ -127,7 +130,7 @@ class _Call:
         if to == "hangup":
             self.session = engine.hear(self.flow.document, self.session, engine.Gone(), self.facts).session
         self._happened_left(to)
-        with self.keeper.patience("left"):
+        with contextlib.suppress(store.Superseded), self.keeper.patience("left"):
             await self._keep(KEEP_S)
 
     async def rescue(self, error: Exception) -> None:
@@ -146,6 +149,7 @@ class _Call:
         except HungUp:
             await self.left("hangup")
         except store.Superseded:
+            self.line.abandon()
             self.over = True
         except LineFailed as line_error:
             self.log.error("flow.not_handed_over", error=str(line_error))
@@ -327,7 +331,7 @@ class _Call:
             await self._keep(self.keeper.keep_s)
         self.pending += self.means.voice.media(self._pieces(wait.prompts))
         await self._play()
-        name = re.sub(r"[^a-z0-9]+", "-", self._visit(wait).lower())[:MESSAGE_NAME_MAX]
+        name = _file_name(self._visit(wait))
         try:
             length_s = await self.line.record(name, wait.max_s, wait.silence_s)
         except LineFailed as failed:
@@ -339,8 +343,8 @@ class _Call:
         return engine.Done({"message": name, "message_s": length_s})
 
     async def _keep(self, wait_s: float, then: Callable[[Db, dt.datetime], T] = nothing, *, visit: str = "") -> T:
-        node = self.flow.document.nodes.get(self.session.node)
-        secret = bool(getattr(node, "secret", False))
+        # Keys ahead may be meant for a later question, so one secret question in a flow is enough to keep none.
+        secret = any(getattr(node, "secret", False) for node in self.flow.document.nodes.values())
         return await self.keeper.keep(self.session, wait_s, then, secret=secret, visit=visit)
 
     def _pieces(self, keys: tuple[str, ...]) -> list[Piece]:
@@ -368,6 +372,13 @@ class _Call:
 
     def _failed(self, error: str) -> FlowFailed:
         return FlowFailed(conversation=self.conversation, node=self.session.node, error=error[:SHOWN_MAX])
+
+
+def _file_name(visit: str) -> str:
+    """A recording's name: [a-z0-9-], and another one for each visit however long a node's name is."""
+    name = re.sub(r"[^a-z0-9]+", "-", visit.lower())
+    mark = hashlib.blake2b(visit.encode(), digest_size=4).hexdigest()
+    return name if len(name) <= MESSAGE_NAME_MAX else f"{name[: MESSAGE_NAME_MAX - len(mark) - 1]}-{mark}"
 
 
 def _unheard(keys: str) -> None:

@@ -91,6 +91,7 @@ class Keeper:
         self._events: list[CallEvent] = []
         self._kept = resumed.first if resumed else 0  # events of this call that are in the ledger
         self._generation = resumed.generation if resumed else 0
+        self._turn = 0  # of our keepings
         self._keeping: asyncio.Task[None] | None = None  # of keys, while they come
 
     def happened(self, event: CallEvent) -> None:
@@ -115,9 +116,10 @@ class Keeper:
             if not self._written:
                 await self._write_down()
             keyed = "" if secret else self._line.keyed
+            self._turn += 1
             kept = store.Kept(
                 self.conversation, self._version, session, tuple(self._events), self._kept, tuple(self.todo), keyed,
-                self._generation,
+                self._generation, self._turn,
             )  # fmt: skip
             done = await self._means.db.work(_keep_and, kept, then, self._means.clock(), visit=visit)
         self._kept += len(kept.events)
@@ -163,12 +165,12 @@ class Keeper:
             self._events = [replace(event, conversation=found.conversation) for event in self._events]
 
     async def _keep_keyed(self) -> None:
-        kept = ""
-        while self._line.keyed != kept:
+        kept, turn = "", self._turn
+        while self._line.keyed != kept and self._turn == turn:
             kept = self._line.keyed
             with self.patience("keys"):
                 async with asyncio.timeout(KEEP_S):
-                    await self._means.db.work(store.keep_keyed, self.conversation, self._generation, kept)
+                    await self._means.db.work(store.keep_keyed, self.conversation, self._generation, turn, kept)
 
 
 class Patience:

@@ -46,7 +46,8 @@ class FlowVersion(Base):
 class FlowSession(Base):
     """Where a call stands in its flow. `events` counts what its driver has put into the ledger: keeping twice adds nothing. `todo` are
     effects of the last step that are not done yet, `keyed` the keys that no answer has consumed, `generation` how often the call was
-    taken over: a driver of an older one may write no more."""
+    taken over: a driver of an older one may write no more. `turn` counts a driver's keepings: one that was given up waiting for, and
+    comes late, must not put the call back to where it was."""
 
     __tablename__ = "flow_sessions"
 
@@ -60,6 +61,7 @@ class FlowSession(Base):
     todo: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)  # None: kept by a version that knew no such thing
     keyed: Mapped[str | None] = mapped_column(String(KEYED_MAX))
     generation: Mapped[int] = mapped_column(default=0, server_default="0")
+    turn: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Kept:
     todo: tuple[engine.Effect, ...] = ()
     keyed: str = ""
     generation: int = 0
+    turn: int = 0
 
 
 def publish(session: Session, plain: dict[str, Any], *, by: str, now: dt.datetime) -> int:
@@ -148,7 +151,7 @@ def read_shipped(flow_id: str) -> Document:
 def keep(session: Session, kept: Kept, now: dt.datetime) -> None:
     """The session as it stands, and the events that led there, in one piece. Events that were kept before are passed over.
 
-    Raises Superseded, and then nothing is written.
+    A keeping that comes after a later one of the same driver writes nothing. Raises Superseded, and then nothing is written either.
     """
     connection = session.connection()
     row = connection.execute(KEPT, {"wanted": kept.conversation}).one_or_none()
@@ -156,12 +159,15 @@ def keep(session: Session, kept: Kept, now: dt.datetime) -> None:
         raise Superseded(
             f"expected generation {kept.generation} of conversation {kept.conversation}, got {row.generation}"
         )
+    if row is not None and kept.turn and row.turn >= kept.turn:
+        return
     known = row.events if row is not None else None
     ledger.append_all(session, kept.events[max(0, (known or 0) - kept.first) :], now=now)
     stands = {
         "node": kept.session.node, "session": kept.session.plain(), "updated_at": now,
         "events": max(known or 0, kept.first + len(kept.events)),
         "todo": engine.plain_effects(kept.todo), "keyed": kept.keyed[:KEYED_MAX],
+        "turn": kept.turn,
     }  # fmt: skip
     if known is None:
         first = {
@@ -178,16 +184,24 @@ def keep(session: Session, kept: Kept, now: dt.datetime) -> None:
 
 # Every wait of every call is kept: these go past the ORM, which would read the row before writing it.
 SESSIONS = cast(Table, FlowSession.__table__)
-KEPT = select(SESSIONS.c.events, SESSIONS.c.generation).where(SESSIONS.c.conversation == bindparam("wanted"))
+KEPT = (
+    select(SESSIONS.c.events, SESSIONS.c.generation, SESSIONS.c.turn)
+    .where(SESSIONS.c.conversation == bindparam("wanted"))
+    .with_for_update()
+)
 KEEP_FIRST = insert(SESSIONS)
 KEEP_AGAIN = update(SESSIONS).where(
     SESSIONS.c.conversation == bindparam("wanted"), SESSIONS.c.generation == bindparam("ours")
 )
 
 
-def keep_keyed(session: Session, conversation: str, generation: int, keyed: str) -> None:
-    """The keys of an answer that is not complete yet."""
-    session.connection().execute(KEEP_AGAIN, {"wanted": conversation, "ours": generation, "keyed": keyed[:KEYED_MAX]})
+KEEP_KEYED = KEEP_AGAIN.where(SESSIONS.c.turn == bindparam("since"))
+
+
+def keep_keyed(session: Session, conversation: str, generation: int, turn: int, keyed: str) -> None:
+    """The keys of an answer that is not complete yet, to the question that was kept with `turn`; too late for it, nothing is written."""
+    ours = {"wanted": conversation, "ours": generation, "since": turn, "keyed": keyed[:KEYED_MAX]}
+    session.connection().execute(KEEP_KEYED, ours)
 
 
 def take(session: Session, conversation: str) -> Kept | None:
@@ -196,7 +210,7 @@ def take(session: Session, conversation: str) -> Kept | None:
     row = session.get(FlowSession, conversation, with_for_update=True)
     if row is None:
         return None
-    row.generation += 1
+    row.generation, row.turn = row.generation + 1, 0
     todo = engine.effects_of(row.todo or ())
     where = engine.Session.of(row.session)
     return Kept(conversation, row.version, where, (), row.events, todo, row.keyed or "", row.generation)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.chaos.evidence import ASTERISK, SOCKETS, STALL, Case, Evidence
-from benchmarks.chaos.resumes import resumes
+from benchmarks.chaos.resumes import median_and_worst_s, resumes
 from cti.demo import tones
 from cti.events import (
     CallAnswered,
@@ -25,17 +25,20 @@ from cti.events import (
     FlowHeard,
     FlowLeft,
     FlowSpoke,
+    FlowStarted,
     OfferPainted,
     TicketAppended,
     TicketOpened,
 )
 
 SILENCE_MAX_S = 3.0
+MEDIAN_MAX_S = 1.5  # until a dead node's callers hear somebody again
 END_MAX_S = 60.0
 HEALED_S = 5.0  # after a fault its effects may still be felt for so long
 PROMISES = ("opened", "existing", "noted", "message_kept")  # prompts after which the caller counts on a ticket
 UNWRITTEN = "unwritten:"
 # Facts that a conversation has once for each offer.
+ONCE_A_CALL = (CallArrived, FlowStarted, FlowLeft)
 ONCE_AN_OFFER = (CallDelivered, CallAnswered, CallCleared, CallDiverted, OfferPainted)
 
 
@@ -115,6 +118,11 @@ def late_menus(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(each.caller, f"heard nothing new after the {each.fault.kind} of node {each.fault.target}")
         elif each.after_s > each.max_s:
             yield Violation(each.caller, f"heard {each.heard} only {each.after_s:.2f} s after the {each.fault.kind}")
+    waits = median_and_worst_s(resumes(evidence))
+    if evidence.nodes > 1 and waits is not None and waits[0] > MEDIAN_MAX_S:
+        yield Violation(
+            "", f"half of the callers of a dead node waited longer than {MEDIAN_MAX_S:g} s: {waits[0]:.2f} s"
+        )
 
 
 def fallen_back(evidence: Evidence) -> Iterator[Violation]:
@@ -263,7 +271,7 @@ def _faults_in(events: list[Any]) -> Iterator[str]:
     if not isinstance(events[0], CallArrived):
         yield f"the conversation begins with {events[0].type}"
     facts = Counter((each.type, each.offer) for each in events if isinstance(each, ONCE_AN_OFFER))
-    facts.update((each.type, "") for each in events if isinstance(each, CallArrived))
+    facts.update((each.type, "") for each in events if isinstance(each, ONCE_A_CALL))
     yield from (f"{kind} {offer} is told {many} times" for (kind, offer), many in facts.items() if many > 1)
     offered: set[str] = set()
     for each in events:

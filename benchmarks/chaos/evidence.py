@@ -114,6 +114,7 @@ class Evidence:
     events: tuple[Recorded, ...] = ()
     tickets: tuple[TicketRow, ...] = ()
     menu_max_s: float = field(default=3.0)
+    nodes: int = field(default=2)
 
     @cached_property
     def by_conversation(self) -> Mapping[str, tuple[Recorded, ...]]:

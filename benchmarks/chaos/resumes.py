@@ -32,7 +32,7 @@ class Resume:
 def resumes(evidence: Evidence) -> list[Resume]:
     """Every caller who was in the flow on the node when it failed, and still on the line."""
     return [
-        _resume(case, fault, evidence.menu_max_s)
+        _resume(case, fault, evidence.menu_max_s, alone=evidence.nodes == 1)
         for fault in evidence.faults
         if fault.kind in NODE_FAULTS
         for case in _held(evidence, fault)
@@ -48,13 +48,14 @@ def _held(evidence: Evidence, fault: Fault) -> Iterator[Case]:
             yield case
 
 
-def _resume(case: Case, fault: Fault, menu_max_s: float) -> Resume:
+def _resume(case: Case, fault: Fault, menu_max_s: float, *, alone: bool) -> Resume:
     began = case.life.first("heard", BEGINNING, since=fault.began_at + UNDER_WAY_S)
     words = [case.life.first("heard", RESUMED, SAVED, since=fault.began_at), began, _answered(case, fault)]
     heard = min((each for each in words if each is not None), key=lambda each: each.at, default=None)
     if heard is None:
         return Resume(case.life.caller, fault, "", None, menu_max_s)
-    max_s = max(menu_max_s, SAVED_MAX_S) if heard.value == SAVED else menu_max_s
+    saved_max_s = max(menu_max_s, SAVED_MAX_S) if alone else 0.0  # with another node the queue is no menu
+    max_s = saved_max_s if heard.value == SAVED else menu_max_s
     return Resume(case.life.caller, fault, heard.value, heard.at - fault.began_at, max_s)
 
 

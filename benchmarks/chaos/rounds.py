@@ -117,7 +117,7 @@ async def _evidence(asked: Asked, place: Place, breaker: Breaker, calls: list[Ca
         await db.close()
     return Evidence(
         calls=tuple(calls), seats=await _seats(place), faults=tuple(breaker.done), events=events, tickets=kept,
-        menu_max_s=MENU_ALONE_MAX_S if asked.nodes == 1 else MENU_MAX_S,
+        menu_max_s=MENU_ALONE_MAX_S if asked.nodes == 1 else MENU_MAX_S, nodes=asked.nodes,
     )  # fmt: skip
 
 

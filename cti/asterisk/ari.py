@@ -46,6 +46,7 @@ PING_PULSES = 10  # while we drive calls, the switch is asked for a sign of life
 DEAF_S = 0.7  # it owes us an answer for so long: our calls are given up, and their dead-man's switches act
 STALLED_S = 0.5  # our loop did not run for this long: another node may have our calls (it waits at least 1 s before it takes them)
 MOVES_AT_ONCE = 16
+CLAIMED_S = 1.0
 
 
 async def _at_once() -> None:
@@ -78,6 +79,7 @@ class Ari:
         """
         self._application = application
         self._on_call, self._may_claim = on_call, may_claim
+        self._claims: set[str] = set()  # calls that we claim, until they are here or somebody else's
         self._on_channel_gone, self._on_replaced = on_channel_gone, on_replaced
         self._before_release, self._on_taken_away = before_release, on_taken_away
         self._clock = clock
@@ -99,12 +101,20 @@ class Ari:
         return len(self._lines)
 
     @property
+    def claiming(self) -> int:
+        """Calls that we have asked for and that are not here yet."""
+        return len(self._claims)
+
+    @property
     def driven(self) -> list[str]:
         """The channels that wait for us to do something, and may not be given up by the switch. Empty while it is not sure whose
         they are, or whether the switch still hears us."""
         if self._stalled() or self._socket.unanswered_s > DEAF_S:
             return []
-        return [line.caller.channel for line in self._lines.values() if not line.released and line.hung_up is None]
+        lines = self._lines.values()
+        return [
+            each.caller.channel for each in lines if not each.released and not each.leaving and each.hung_up is None
+        ]
 
     async def run(self) -> None:
         """Returns when another socket replaced ours."""
@@ -165,6 +175,7 @@ class Ari:
                 raise AssertionError("answers end in the socket")
             case Offered(channel=channel):
                 if channel not in self._lines and self._may_claim():
+                    self._claims.add(channel)
                     self._soon(self._claim(channel))
             case Entered():
                 self._entered(said)
@@ -183,6 +194,7 @@ class Ari:
     def _entered(self, said: Entered) -> None:
         if said.channel in self._lines:
             return  # the same event twice
+        self._claims.discard(said.channel)
         line = AriLine(said, self._command, self._before_release)
         self._lines[said.channel] = line
         task = asyncio.create_task(self._serve(line), name=f"call={said.channel}")
@@ -216,10 +228,13 @@ class Ari:
         claim = {"channelId": channel, "application": self._application}
         try:
             await self.request("POST", "events/claim", query=claim)  # 204: StasisStart follows, or came already
+            await asyncio.sleep(CLAIMED_S)  # a caller who hung up in between never comes
         except (Gone, Conflict) as other:
             log.debug("ari.not_ours", call=channel, problem=str(other))
         except LineFailed as failed:
             log.warning("ari.claim_failed", call=channel, problem=str(failed))
+        finally:
+            self._claims.discard(channel)
 
     async def _serve(self, line: AriLine) -> None:
         """The life of one call. However it ends, the caller does not stay here in silence."""

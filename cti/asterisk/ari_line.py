@@ -77,6 +77,7 @@ class AriLine:
         self.why = entered.why
         self.hung_up: str | None = None  # the cause, once nobody is on the line
         self.released = False  # we gave it back to the dialplan, or hung it up
+        self.leaving = False  # it may be in the dialplan already: nothing of ours may renew its time there
         self._request = request
         self._news = asyncio.Event()
         self._keys: deque[str] = deque(maxlen=KEYS_MAX)
@@ -173,13 +174,17 @@ class AriLine:
     async def let_go(self) -> None:
         """Back to the dialplan, which goes on where it was: to the queue when `to_queue` said so, else to its fallback."""
         await self._quiet()
-        self.released = True  # before the request: StasisEnd comes before its answer
+        self.released = self.leaving = True  # before the request: StasisEnd comes before its answer
         try:
             await self._before_release()
             await self._command("POST", "continue")
-        except LineFailed:
+        except LineFailed as failed:
             self.released = False
+            self.leaving = not isinstance(failed, Refused)  # no answer: the switch may have done it
             raise
+
+    def abandon(self) -> None:
+        self.released = True
 
     # --- what the socket's reader tells ---
 

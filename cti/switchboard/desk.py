@@ -82,8 +82,8 @@ class Switchboard:
             self._member(fact)
         if isinstance(fact, DeviceRinging):
             self._ask(fact)
-        if self.away:
-            self.unwritten(fact)
+        if self.away or isinstance(fact, DeviceStopped | TalkEnded | ChannelGone):
+            self.unwritten(fact)  # ends always: what rang while the database was away may stop when it is back
         if self.leads:
             self._put(fact)
         else:

@@ -206,7 +206,13 @@ def test_a_call_of_which_nothing_was_kept_begins_anew_and_is_timed_by_its_new_we
 
 def test_the_dead_mans_switch_may_take_a_second_longer_than_a_node():
     saved, slow = with_moment(4.9, "heard", "fallback"), with_moment(4.9, "heard", "resumed")
-    assert contradicted(dataclasses.replace(saved, faults=(KILLED,))) == {}
+    assert contradicted(dataclasses.replace(saved, faults=(KILLED,), nodes=1)) == {}
+    assert contradicted(dataclasses.replace(slow, faults=(KILLED,), nodes=1)) == {"T1": 1}
+
+
+def test_with_another_node_the_queue_is_no_menu_and_half_of_them_must_not_wait_long():
+    saved, slow = with_moment(3.0, "heard", "fallback"), with_moment(2.9, "heard", "resumed")
+    assert contradicted(dataclasses.replace(saved, faults=(KILLED,))) == {"T1": 2}
     assert contradicted(dataclasses.replace(slow, faults=(KILLED,))) == {"T1": 1}
 
 

@@ -40,6 +40,7 @@ class FakeLine:
         self.queued: ToQueue | None = None
         self.answered = False
         self.hung_up = False
+        self.abandoned = False
 
     @property
     def keyed(self) -> str:
@@ -82,6 +83,9 @@ class FakeLine:
 
     async def to_queue(self, to: ToQueue) -> None:
         self.queued = to
+
+    def abandon(self) -> None:
+        self.abandoned = True
 
     async def hang_up(self) -> None:
         self.hung_up = True

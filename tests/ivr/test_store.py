@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy.exc import NoResultFound
 
@@ -56,7 +58,7 @@ async def test_what_is_not_done_yet_and_half_an_answer_are_kept_too(db, now):
     session = engine.Session("main", "customer_number", "tr")
     todo = (engine.Speak(("opened",), "tell", report=True), engine.ToQueue("technical", "fault"))
     await db.work(store.keep, store.Kept("c1", 1, session, (), 0, todo, "12"), now)
-    await db.work(store.keep_keyed, "c1", 0, "1234")
+    await db.work(store.keep_keyed, "c1", 0, 0, "1234")
     kept = await db.work(store.take, "c1")
     assert kept is not None
     assert (kept.todo, kept.keyed) == (todo, "1234")
@@ -68,10 +70,29 @@ async def test_a_driver_whose_call_was_taken_over_writes_no_more(db, now):
     await db.work(store.take, "c1")
     with pytest.raises(store.Superseded):
         await db.work(store.keep, store.Kept("c1", 1, session, (event("b"),), 1), now)
-    await db.work(store.keep_keyed, "c1", 0, "99")
+    await db.work(store.keep_keyed, "c1", 0, 0, "99")
     assert [each.event.node for each in await db.read(ledger.of_conversation, "c1")] == ["a"]
     newer = store.Kept("c1", 1, session, (event("b"),), 1, generation=1)
     await db.work(store.keep, newer, now)
     kept = await db.work(store.take, "c1")
     assert kept is not None
     assert (kept.keyed, kept.generation) == ("", 2)
+
+
+async def test_a_keeping_that_comes_late_puts_nothing_back_and_writes_nothing_twice(any_db, now):
+    """A driver gives up waiting for one and sends the next: whichever commits first, each event stands there once."""
+
+    def kept(node: str, turn: int, *events: str) -> store.Kept:
+        session = engine.Session("main", node, "tr")
+        return store.Kept("c1", 1, session, tuple(event(each) for each in events), 0, turn=turn)
+
+    await any_db.work(store.keep, kept("menu", 1, "a"), now)
+    late, later = kept("menu", 2, "a", "b"), kept("restarted", 3, "a", "b", "c")
+    await asyncio.gather(*(any_db.work(store.keep, each, now) for each in (later, late)))
+    await any_db.work(store.keep, late, now)
+    await any_db.work(store.keep_keyed, "c1", 0, 2, "99")
+    recorded = await any_db.read(ledger.of_conversation, "c1")
+    assert [each.event.node for each in recorded] == ["a", "b", "c"]
+    stood = await any_db.work(store.take, "c1")
+    assert stood is not None
+    assert (stood.session.node, stood.keyed) == ("restarted", "")

@@ -39,9 +39,14 @@ def written(name: str, number: str = NUMBER) -> Caller:
     return Caller(number, raw_from=f'"{name}" <sip:{number}@127.0.0.2>'.encode())
 
 
+UPKEEP = {"GET asterisk/info", "GET asterisk/ping", "GET applications/santral-#"}
+AMI_UPKEEP = {"Ping", "Setvar", "QueueStatus", "CoreShowChannels"}  # Setvar: the dead-man's switch of each call
+
+
 def shapes(requests: Sequence[Request]) -> Counter[str]:
-    """Requests without the ids in them: a call is the same few of them, whoever calls."""
-    return Counter(f"{each.method} {re.sub(r'[0-9][0-9.-]*', '#', each.uri)}" for each in requests)
+    """Requests without the ids in them: a call is the same few of them, whoever calls. What the node asks by the clock is left out."""
+    asked = Counter(f"{each.method} {re.sub(r'[0-9][0-9.-]*', '#', each.uri)}" for each in requests)
+    return Counter({each: many for each, many in asked.items() if each not in UPKEEP})
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +89,8 @@ async def test_hostile_name_is_text_on_the_page_and_no_command_to_the_switch(
     assert readable(text) == readable(arrived.caller_name)
     assert readable(text) == readable(NAMES[kind]), "what he wrote is what the agent reads, to the last letter"
     assert shapes(site.ari.requests[begin:]) == usual["ari"]
-    assert set(site.ami.actions[actions:]) <= {"Ping"}
-    assert len(site.ami.actions) - site.ami.responses in (0, 1), "an answer for each action, but for one under way"
+    assert set(site.ami.actions[actions:]) <= AMI_UPKEEP
+    assert len(site.ami.actions) - site.ami.responses in range(4), "an answer for each action, but for those under way"
     assert len(site.agi.commands) == commands
     assert site.house.ami.suspicious == 0
     await site.phones.set(ANSWERS, "1001")
@@ -108,6 +113,6 @@ async def test_hostile_number_is_no_command_either(site: Site, usual: dict[str, 
     assert asked == plain
     assert arrived.raw.removeprefix("+").isalnum()
     assert arrived.number_kind == "malformed"
-    assert set(site.ami.actions[actions:]) <= {"Ping"}
+    assert set(site.ami.actions[actions:]) <= AMI_UPKEEP
     assert site.house.ami.suspicious == 0
     await site.phones.set(ANSWERS, "1001")

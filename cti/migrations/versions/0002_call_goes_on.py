@@ -59,11 +59,12 @@ def upgrade() -> None:
         table.add_column(Column("todo", JSON, nullable=True))
         table.add_column(Column("keyed", String(64), nullable=True))
         table.add_column(Column("generation", Integer, nullable=False, server_default="0"))
+        table.add_column(Column("turn", Integer, nullable=False, server_default="0"))
 
 
 def downgrade() -> None:
     with op.batch_alter_table("flow_sessions") as table:
-        for name in ("generation", "keyed", "todo"):
+        for name in ("turn", "generation", "keyed", "todo"):
             table.drop_column(name)
     for table_name in ("presence", "callbacks", "effects", "nodes"):
         op.drop_table(table_name)
