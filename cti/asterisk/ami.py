@@ -130,7 +130,15 @@ class Ami:
             try:
                 await self._session()
                 failures = 0
-            except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, AmiDown, AmiRefused) as problem:
+            except (
+                OSError,
+                EOFError,
+                TimeoutError,
+                RuntimeError,
+                asyncio.LimitOverrunError,
+                AmiDown,
+                AmiRefused,
+            ) as problem:
                 log.warning("ami.down", problem=f"{type(problem).__name__}: {problem}"[:200])
             await asyncio.sleep(random.uniform(RETRY_MIN_S / 2, min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures, 10))))
             failures += 1
@@ -143,7 +151,9 @@ class Ami:
         """Send one action for each set of headers and wait for no answer. Dropped without a connection. Raises Unsafe."""
         if self._writer is None or self._writer.transport.get_write_buffer_size() > TOLD_BYTES_MAX:
             return
-        self._writer.write(b"".join(encode(name, f"{self._session_id}-told", headers) for headers in each))
+        frames = b"".join(encode(name, f"{self._session_id}-told", headers) for headers in each)
+        with contextlib.suppress(RuntimeError):  # uvloop's word for a socket that the other side has just closed
+            self._writer.write(frames)
 
     async def settled(self) -> None:
         """Everything that `tell` sent before has been carried out: the switch answers in order. Raises AmiDown."""
@@ -302,10 +312,10 @@ class Ami:
     async def _write(self, frame: bytes) -> None:
         if self._writer is None:
             raise AmiDown("not connected to the switch; nothing was sent")
-        self._writer.write(frame)
         try:
+            self._writer.write(frame)
             await self._writer.drain()
-        except OSError as lost:
+        except (OSError, RuntimeError) as lost:
             raise AmiDown("the connection was lost; the action may have run") from lost
 
 

@@ -29,6 +29,7 @@ OPEN_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 2.0
 # A request that waits in the switch holds up the answer to a ping, and the slowest allowed request takes 2 s.
 PING_EVERY_S, PING_TIMEOUT_S = 2.0, 5.0
+# Beside what one expects of a socket: RuntimeError, uvloop's word for writing to one that the other side has closed a moment ago.
 GONE_STATUS, CONFLICT_STATUS, ERROR_STATUS = 404, 409, 400
 
 
@@ -75,7 +76,7 @@ class AriSocket:
                 async with self._connect() as socket:
                     failures = 0
                     await self._session(socket)
-            except (OSError, TimeoutError, EOFError, WebSocketException) as problem:
+            except (OSError, TimeoutError, EOFError, WebSocketException, RuntimeError) as problem:
                 log.warning("ari.down", application=self._application, problem=_in_short(problem))
             if not self._stopped:
                 await asyncio.sleep(_delay_s(failures))
@@ -162,7 +163,7 @@ class AriSocket:
             raise LineFailed("expected a socket to the switch, it was just lost")
         try:
             await self._socket.send(frame)
-        except ConnectionClosed as lost:
+        except (ConnectionClosed, RuntimeError) as lost:
             raise LineFailed("the socket to the switch was lost; the request may have run") from lost
 
     def _fail_pending(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -153,3 +153,17 @@ async def test_nonsense_on_the_socket_harms_no_call():
             await switch.say_raw(text)
         await line.answer()
         assert switch.channels["1.0"].up
+
+
+async def test_socket_that_the_switch_closed_a_moment_ago_is_a_lost_one_to_uvloop_too():
+    class Closed:
+        async def send(self, frame: str) -> None:
+            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    async with connected() as (_, node):
+        socket = node.ari._socket
+        kept, closed = socket._socket, cast(Any, Closed())
+        socket._socket = closed
+        with pytest.raises(LineFailed, match="may have run"):
+            await node.ari.request("GET", "asterisk/ping")
+        socket._socket = kept
