@@ -114,6 +114,8 @@ class _Call:
         step = self._begin() if resumed is None else self._resume(resumed)
         self._note(step)
         if resumed is not None:
+            # Nothing but the queue is left to do: that was kept together with flow.left.
+            self.left_flow = [type(each) for each in resumed.todo] == [engine.ToQueue]
             await self._apologise(step, resumed.keyed)
         await self._perform(step)
         while step.wait is not None:
