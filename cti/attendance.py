@@ -94,8 +94,10 @@ class Attendance:
                 log.warning("attendance.not_looked", error=f"{type(error).__name__}: {error}"[:160])
 
     async def _pass_by(self, agent: str) -> None:
-        """Once; an agent who is paused already stays so for his own reason."""
+        """Once: who is made ready again without a page wants to work by telephone alone. Who is paused already stays so for his own
+        reason, and is looked at again when that is over."""
         member = self._switchboard.members.get(agent)
         if member and not member.paused:
             await self._pause(member.device, True, UNREACHABLE)
+            await self._db.work(presence.forget, agent)
             log.warning("agent.unreachable", agent=agent)

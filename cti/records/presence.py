@@ -73,7 +73,7 @@ def unreachable(session: Session, now: dt.datetime) -> list[str]:
 
 
 def forget(session: Session, agent: str) -> None:
-    """No page of this agent is expected any more: he is disabled, or another took his place."""
+    """No page of this agent is expected any more: calls pass him by until one comes, or somebody makes him ready."""
     session.execute(delete(PresenceRow).where(PresenceRow.agent == agent))
 
 
