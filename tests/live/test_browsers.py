@@ -77,21 +77,25 @@ def seats(site: Site) -> Any:
 async def own_browser(folder: Path) -> AsyncIterator[tuple[Browser, int]]:
     """A Chromium of this test's own, with the id of its process group."""
     program = await asyncio.to_thread(run.chromium, live.settings_in(folder), live.quiet)
-    more = ("--headless=new", "--remote-debugging-port=0", f"--user-data-dir={folder / 'profile'}")
-    process = await asyncio.create_subprocess_exec(
-        program, *ARGUMENTS, *more, stderr=asyncio.subprocess.PIPE, start_new_session=True
-    )
-    assert process.stderr is not None
-    try:
-        async with async_playwright() as playwright, asyncio.timeout(live.LIMIT_S * 3):
-            address = ""
-            while not address:
-                address = (await process.stderr.readline()).decode().partition("listening on ")[2].strip()
-            yield await playwright.chromium.connect_over_cdp(address), process.pid
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    mark = f"--mark={folder}"  # no option of Chromium's: by it we find the process
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=[*ARGUMENTS, mark])
+        group = leader_with(mark)
+        try:
+            yield browser, group
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
+
+def leader_with(argument: str) -> int:
+    """The process that was started with this argument and leads its group."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            given = (folder / "cmdline").read_bytes().split(b"\0")
+            if argument.encode() in given and os.getpgid(int(folder.name)) == int(folder.name):
+                return int(folder.name)
+    raise AssertionError(f"expected a process that was started with {argument}")
 
 
 # --- who is there ---

@@ -253,7 +253,7 @@ async def test_hostile_number_is_only_letters_and_digits(asterisk):
         asserted = '\nP-Asserted-Identity: "%0d%0aEvent: AgentCalled" <sip:90%0d%0aAction:%20Command@127.0.0.2>'
         caller = await asterisk.call(number="+90%0d%0aAction:%20Command", then=switch.pause(1), headers=asserted)
         async with switch.ended(caller):
-            assert await made.until("QueueJoined") == ["QueueJoined"]
+            assert (await made.until("QueueJoined"))[0] == "QueueJoined"  # ali may ring already
         assert made.ami.suspicious == 0
         assert made.heard[0].raw.removeprefix("+").isalnum()  # type: ignore[attr-defined]
 
