@@ -159,11 +159,13 @@ class AriSocket:
 
     async def _send(self, frame: str) -> None:
         await self.connected.wait()
-        if self._socket is None:
+        if (socket := self._socket) is None:
             raise LineFailed("expected a socket to the switch, it was just lost")
         try:
-            await self._socket.send(frame)
+            await socket.send(frame)
         except (ConnectionClosed, RuntimeError) as lost:
+            if self._socket is socket:
+                self.connected.clear()  # whoever asks again waits for the next one; the reader may not have had its turn yet
             raise LineFailed("the socket to the switch was lost; the request may have run") from lost
 
     def _fail_pending(self) -> None:

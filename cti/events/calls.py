@@ -22,6 +22,11 @@ class CallArrived(CallEvent):
     number_kind: str  # numbers.Kind: e164 | short | withheld | malformed
     caller_name: str = ""
     claimed: bool = True  # False: the dialplan served the caller without us, and the facts were read afterwards
+    asserted: str = ""  # E.164 that the trunk vouches for (P-Asserted-Identity, RFC 3325), when it is another one
+    diverted_from: str = ""  # who sent the call on to us (Diversion, RFC 5806), as E.164 or as it came
+    attestation: str = (
+        ""  # A | B | C: how sure the caller's carrier is of the number (STIR/SHAKEN, RFC 8588); "": it does not say
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +58,9 @@ class CallIdentified(CallEvent):
     type = "call.identified"
     outcome: str  # identity.Outcome: unique | ambiguous | none | withheld | malformed
     level: int  # identity.Level: 0 none, 1 matched, 2 keyed, 3 verified, 4 strong
-    method: str  # caller_id | key | agent
+    method: str  # caller_id | narrowing | keys | agent | crm
     candidates: tuple[Candidate, ...]
+    unlinked: bool = False  # he is known now, but the number that he calls from is not
 
 
 @dataclass(frozen=True, kw_only=True)

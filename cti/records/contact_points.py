@@ -41,6 +41,7 @@ class ContactPoint(Base):
     value: Mapped[str] = mapped_column(String(200))  # phone: E.164; email: lower case; others: as given, trimmed
     raw: Mapped[str] = mapped_column(String(200), default="")
     created_at: Mapped[dt.datetime]
+    batch: Mapped[int | None]  # imports.id that brought it
 
 
 class Link(Base):
@@ -64,6 +65,7 @@ class Link(Base):
     valid_from: Mapped[dt.datetime]
     valid_to: Mapped[dt.datetime | None]
     last_seen_at: Mapped[dt.datetime | None]
+    batch: Mapped[int | None]
 
 
 @dataclass(frozen=True)

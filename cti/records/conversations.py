@@ -29,6 +29,9 @@ class Conversation(Base):
     outcome: Mapped[str] = mapped_column(String(16), default="none")
     level: Mapped[int] = mapped_column(default=0)
     candidates: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)  # events.Candidate.plain()
+    # What the trunk said beside the number: asserted, diverted_from, attestation; only what it did say.
+    evidence: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    proof: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))  # factors that were answered rightly
     party_id: Mapped[str | None] = mapped_column(ForeignKey("parties.id"))  # only when somebody confirmed it
     subscription_id: Mapped[str | None] = mapped_column(
         ForeignKey("subscriptions.id")

@@ -31,6 +31,9 @@ class Party(Base):
     tags: Mapped[str] = mapped_column(String(200), default="")  # words separated by spaces: vip ...
     external_id: Mapped[str | None] = mapped_column(String(100), unique=True)
     created_at: Mapped[dt.datetime]
+    merged_into_id: Mapped[str | None] = mapped_column(String(36), index=True)  # see records/merges.py
+    pin_hash: Mapped[str | None] = mapped_column(String(200))  # of the secret that he may key, see records/proofs.py
+    batch: Mapped[int | None]  # imports.id that brought it
 
 
 class Household(Base):
@@ -40,6 +43,7 @@ class Household(Base):
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     label: Mapped[str] = mapped_column(String(200), index=True)
+    batch: Mapped[int | None]
 
 
 class HouseholdMember(Base):
@@ -66,6 +70,7 @@ class Subscription(Base):
     address: Mapped[str] = mapped_column(String(300), default="")
     depends_on_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"))
     status: Mapped[str] = mapped_column(String(16), default="active")  # active | suspended | ended
+    batch: Mapped[int | None]
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -72,6 +72,9 @@ class Interaction(Base):
     direction: Mapped[str] = mapped_column(String(4))  # in | out
     contact_point_id: Mapped[str | None] = mapped_column(ForeignKey("contact_points.id"))  # None: withheld
     party_id: Mapped[str | None] = mapped_column(ForeignKey("parties.id"))
+    party_by: Mapped[str | None] = mapped_column(
+        String(36)
+    )  # the link by which it was found out afterwards; None: said at once
     subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"))
     ticket_id: Mapped[str | None] = mapped_column(ForeignKey("tickets.id"))
     conversation: Mapped[str | None] = mapped_column(String(36), unique=True)  # of a phone call

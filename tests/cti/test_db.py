@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 import cti.db
 from cti import ledger
-from cti.db import Database, DatabaseTimeout, Overloaded, sync_session
+from cti.db import AWAY, Database, DatabaseTimeout, Overloaded, sync_session
 from cti.events import FlowFailed, Recorded
 from cti.records.conversations import Disposition
 
@@ -342,3 +342,27 @@ async def test_postgresql_that_went_away_is_an_error_and_then_it_is_back(pg, pos
         await pg.work(lambda session: session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())")))
     await pg.work(add, "two")
     assert await pg.read(lambda session: session.scalar(select(func.count()).select_from(Disposition))) == 2
+
+
+def held_too_long(session: Session, url: str) -> None:
+    """A transaction that stands still, until the server has ended it."""
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+    driver: Any = session.connection().connection.driver_connection
+    ours = {"pid": driver.info.backend_pid}
+    with sync_session(url) as elsewhere:
+        while elsewhere.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid"), ours):
+            elsewhere.rollback()  # within one transaction the answer stays what it was
+    add(session, "one")
+
+
+def read_only(session: Session, url: str) -> None:
+    session.execute(text("SET TRANSACTION READ ONLY"))
+    add(session, "one")
+
+
+@pytest.mark.parametrize("work", [held_too_long, read_only])
+async def test_postgresql_that_ended_our_transaction_or_takes_no_writing_is_away_and_then_it_is_back(pg, work):
+    with pytest.raises(AWAY):
+        await pg.work(work, str(pg.url))
+    await pg.work(add, "two")
+    assert await pg.read(names) == ["two"]

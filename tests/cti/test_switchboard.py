@@ -288,6 +288,24 @@ async def test_facts_wait_until_the_database_is_back_and_those_at_the_desk_are_t
     assert not board.board.overflowed.is_set()
 
 
+ENDS = ("DeviceStopped", "TalkEnded", "ChannelGone")
+FACT_NAMES = (*ENDS, "DeviceRinging", "DeviceAnswered", "QueueLeft")
+
+
+@pytest.mark.parametrize("leads", [True, False])
+@pytest.mark.parametrize(("away", "told"), [(False, ENDS), (True, FACT_NAMES)])
+async def test_pages_hear_of_every_end_and_of_all_else_only_while_it_cannot_be_written(db, now, leads, away, told):
+    """What rang while the database was away may stop when it is back: nobody shall go on seeing it ring."""
+    heard: list[line.Fact] = []
+    board = Board(db, now).board
+    board.unwritten = heard.append
+    board.lead(leads)
+    board.database_away(away)
+    for name in FACT_NAMES:
+        board.take(story.fact(name, now, {"agent": "zeynep"}))
+    assert [type(each).__name__ for each in heard] == list(told)
+
+
 async def test_a_node_that_does_not_lead_writes_what_its_leader_left_when_it_leads(db, now):
     teller = await story.begin(db, now)
     await teller.tell([ARRIVES, QUEUES])

@@ -15,7 +15,7 @@ from cti.line import HungUp, LineFailed, ToQueue
 from cti.records import outages, tickets
 from cti.records.conversations import Conversation
 from cti.switchboard import Arrival
-from ivr import conversation, keeping, prompts, store
+from ivr import conversation, engine, keeping, prompts, store
 from ivr.voice import Voice
 from tests.fakes.line import HANG_UP, FakeLine
 from tests.fakes.synth import FakeSynth
@@ -220,6 +220,44 @@ async def test_whose_call_was_taken_over_does_not_hand_it_to_the_queue_too(db, h
     line = FakeLine("0", on_play=taken_over)
     assert await conversation.run(line, arrival, **house, flow=flow)
     assert line.queued is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "at"), [("1", "tr-menu"), ("11", "tr-restarted"), ("11", "tr-opened"), ("0", "to_person")]
+)
+async def test_whose_call_was_taken_over_lets_go_of_the_line_and_asks_nothing_more_of_it(
+    db, house, flow, now, keys, at
+):
+    arrival = await arrive(db, now)
+    until_then: list[str] = []
+
+    async def taken_over(names):
+        if not until_then and any(at in name for name in names):
+            await db.work(store.take, arrival.conversation)
+            until_then.extend(line.played)
+
+    line = FakeLine(*keys, on_play=taken_over)
+    assert await conversation.run(line, arrival, **house, flow=flow)
+    assert line.played == until_then != []
+    assert (line.abandoned, line.queued, line.hung_up) == (True, None, False)
+    types = [each.type for each in await happened(db, arrival)]
+    assert not {"flow.left", "flow.failed", "call.queued"} & set(types)
+
+
+async def test_a_driver_that_broke_and_was_taken_over_lets_go_of_the_line_too(db, house, flow, now, tmp_path):
+    """It hears so only when it hands the caller over."""
+    arrival = await arrive(db, now)
+    kept = store.Kept(arrival.conversation, 1, engine.Session("main", "menu", "tr"), (), 0)
+    await db.work(store.keep, kept, now)
+    empty = Voice(tmp_path / "empty", FakeSynth())
+    await empty.build([], lambda line: None)
+
+    async def taken_over(names):
+        await db.work(store.take, arrival.conversation)
+
+    line = FakeLine("1", on_play=taken_over)
+    assert await conversation.run(line, arrival, **{**house, "voice": empty}, flow=flow)
+    assert (line.played, line.abandoned, line.queued) == (["fallback_tr"], True, None)
 
 
 async def test_a_driver_that_is_stopped_while_it_hands_over_does_nothing_more(db, house, flow, now):

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from cti.asterisk.ari_line import AriLine
 from cti.asterisk.wire import path
-from cti.line import Ask, Caller, ChannelGone, HungUp, ToQueue
+from cti.line import Ask, Caller, ChannelGone, HungUp, LineFailed, ToQueue
 from tests.fakes.ari_node import called, connected
 
 LONG = Ask(keys_max=4, first_s=5, between_s=5)
@@ -50,6 +50,39 @@ async def test_call_that_somebody_else_claimed_is_not_ours():
         await switch.call("1.0")
         await switch.asked("claim")
         assert node.ari.calls == 0
+
+
+async def test_a_call_counts_from_its_claim_until_it_is_here():
+    async with connected() as (switch, node):
+        switch.silent.add("claim")
+        for channel in ("1.0", "2.0"):
+            await switch.call(channel)
+        await switch.asked("claim")
+        await node.ari.request("GET", path("channels", "2.0"))  # what came before it has been read
+        assert (node.ari.claiming, node.ari.calls) == (2, 0)
+        await switch.say({"type": "StasisStart", "args": [], "channel": switch.channels["1.0"].plain()})
+        await node.line()
+        assert (node.ari.claiming, node.ari.calls) == (1, 1)
+
+
+async def test_a_claim_that_somebody_else_won_counts_no_more():
+    async with connected() as (switch, node):
+        switch.winner = "santral-2"
+        await switch.call("1.0")
+        await switch.asked("claim")
+        await node.ari.request("GET", path("applications", "santral-1"))
+        assert node.ari.claiming == 0
+
+
+async def test_a_claim_that_was_lost_with_the_socket_counts_no_more():
+    async with connected() as (switch, node):
+        switch.silent.add("claim")
+        await switch.call("1.0")
+        await switch.asked("claim")
+        await switch.drop()
+        await switch.connected(2)
+        await node.ari.request("GET", path("applications", "santral-1"))
+        assert node.ari.claiming == 0
 
 
 async def test_start_of_a_call_told_twice_is_one_call():
@@ -136,6 +169,37 @@ async def test_driver_that_breaks_without_a_socket_gives_the_caller_back_when_it
         node.done.set()
         await switch.asked("continue")
         assert [each.id for each in switch.in_dialplan] == ["1.0"]
+
+
+# --- whose time is renewed ---
+
+
+async def test_a_call_on_its_way_to_the_dialplan_is_not_driven_and_stays_so_without_an_answer():
+    """The switch may have done it: a renewal would pull the caller out of the queue, or out of his talk."""
+    async with called() as (switch, node, line):
+        await switch.call("2.0")
+        await node.line()
+        assert node.ari.driven == ["1.0", "2.0"]
+        switch.silent.add("continue")
+        leaving = asyncio.create_task(line.let_go())
+        await switch.asked("continue")
+        assert node.ari.driven == ["2.0"]
+        await switch.drop()
+        with pytest.raises(LineFailed, match="may have run"):
+            await leaving
+        await switch.connected(2)
+        async with asyncio.timeout(5):
+            while not node.ari.driven:
+                await node.ari.request("GET", path("channels", "2.0"))
+        assert (line.released, node.ari.driven) == (False, ["2.0"])
+
+
+async def test_a_call_that_the_switch_does_not_take_back_is_driven_again():
+    async with called() as (switch, node, line):
+        switch.channels["1.0"].application = ""
+        with pytest.raises(LineFailed, match="409"):
+            await line.let_go()
+        assert node.ari.driven == ["1.0"]
 
 
 # --- hanging up ---

@@ -167,3 +167,26 @@ async def test_socket_that_the_switch_closed_a_moment_ago_is_a_lost_one_to_uvloo
         with pytest.raises(LineFailed, match="may have run"):
             await node.ari.request("GET", "asterisk/ping")
         socket._socket = kept
+
+
+async def test_a_lost_socket_is_not_written_to_again_and_again_while_its_reader_gets_no_turn():
+    """Writing to it fails at once: whoever lets go of a caller, and asks until he is answered, would stop the loop for good."""
+
+    class Closed:
+        written = 0
+
+        async def send(self, frame: str) -> None:
+            Closed.written += 1
+            assert Closed.written == 1, "the loop would stand still"
+            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    async with called() as (switch, node, _):
+        node.ari._socket._socket = cast(Any, Closed())
+        node.done.set()  # the caller is let go of
+        with pytest.raises(LineFailed, match="may have run"):
+            await node.ari.request("GET", "asterisk/ping")
+        with pytest.raises(LineFailed, match="none came"):
+            await node.ari.request("GET", "asterisk/ping", timeout_s=0.01)
+        await switch.drop()
+        await switch.asked("continue")
+        assert [each.id for each in switch.in_dialplan] == ["1.0"]
