@@ -13,7 +13,7 @@ from cti.records.outages import OutageRow
 from cti.records.parties import Subscription
 from cti.switchboard import Arrival
 from ivr import facts
-from ivr.document import Value
+from ivr.nodes import Value
 
 FAULT = "fault"
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cti.line import Digits, Silence
-from ivr import engine, prompts
-from ivr.document import Ask, Document, Facts, Language, Menu, Message, Node, Queue, Ticket
+from ivr import engine, prompts, steps
+from ivr.document import Document
 from ivr.facts import callers
 from ivr.graph import reached, routes, spoken
+from ivr.nodes import Ask, Facts, Language, Menu, Message, Node, Queue, Ticket
 
 STATES_MAX = 5000  # places at which one caller can stand; a flow with more of them is not checked any further
 SALES = "sales"
@@ -166,7 +167,7 @@ def _of_place(document: Document, book: prompts.Book, caller: Facts, place: _Pla
         yield "only_sales", node.id, ""
 
 
-def _following(document: Document, caller: Facts, place: _Place) -> Iterator[tuple[engine.Heard, _Place]]:
+def _following(document: Document, caller: Facts, place: _Place) -> Iterator[tuple[steps.Heard, _Place]]:
     if place.step.wait is None:
         return
     session = place.step.session
@@ -175,7 +176,7 @@ def _following(document: Document, caller: Facts, place: _Place) -> Iterator[tup
         yield heard, _Place(step, (*place.path, f"{session.node}: {_named(heard)}"))
 
 
-def _outcomes(node: Node) -> Iterable[engine.Heard]:
+def _outcomes(node: Node) -> Iterable[steps.Heard]:
     """One of each sort of thing that can be heard at `node`."""
     match node:
         case Menu():
@@ -185,41 +186,41 @@ def _outcomes(node: Node) -> Iterable[engine.Heard]:
             long_enough = "1" * node.keys_max
             return [Silence(), Digits("*"), Digits(long_enough), *([Digits("1")] if node.keys_min > 1 else [])]
         case Message():
-            return [engine.Done({"message": "checked", "message_s": 7.0}), engine.Failed("checked"), engine.Gone()]
+            return [steps.Done({"message": "checked", "message_s": 7.0}), steps.Failed("checked"), steps.Gone()]
         case _:
             known = {"ticket_number": "100005"}
-            done = [engine.Done(known, new=True), engine.Done(known, new=False)]
-            return [*done, engine.Noted(), engine.Failed("checked"), engine.Gone()]
+            done = [steps.Done(known, new=True), steps.Done(known, new=False)]
+            return [*done, steps.Noted(), steps.Failed("checked"), steps.Gone()]
 
 
-def _named(heard: engine.Heard) -> str:
+def _named(heard: steps.Heard) -> str:
     match heard:
         case Digits(keys):
             return keys
         case Silence():
             return "noinput"
-        case engine.Done({"message": _}):
+        case steps.Done({"message": _}):
             return "kept"
-        case engine.Done(_, new):
+        case steps.Done(_, new):
             return "opened" if new else "existing"
-        case engine.Noted():
+        case steps.Noted():
             return "noted"
-        case engine.Failed():
+        case steps.Failed():
             return "failed"
-        case engine.Gone():
+        case steps.Gone():
             return "hangup"
 
 
-def _left_alone(heard: engine.Heard, following: _Place) -> bool:
+def _left_alone(heard: steps.Heard, following: _Place) -> bool:
     """Nothing that the caller could carry away came of it, and no way to a person was even offered."""
-    unhelped = isinstance(heard, engine.Noted | engine.Failed)
-    return unhelped and any(isinstance(effect, engine.HangUp) for effect in following.step.effects)
+    unhelped = isinstance(heard, steps.Noted | steps.Failed)
+    return unhelped and any(isinstance(effect, steps.HangUp) for effect in following.step.effects)
 
 
 def _unspeakable(book: prompts.Book, step: engine.Step, caller: Facts) -> Iterator[str]:
     known = engine.lookup(step.session, caller)
-    spoke = [key for effect in step.effects if isinstance(effect, engine.Speak) for key in effect.prompts]
-    asked = step.wait.prompts if isinstance(step.wait, engine.WaitKeys | engine.WaitMessage) else ()
+    spoke = [key for effect in step.effects if isinstance(effect, steps.Speak) for key in effect.prompts]
+    asked = step.wait.prompts if isinstance(step.wait, steps.WaitKeys | steps.WaitMessage) else ()
     for key in (*spoke, *asked):
         try:
             book.pieces(key, known, step.session.language)
@@ -230,7 +231,7 @@ def _unspeakable(book: prompts.Book, step: engine.Step, caller: Facts) -> Iterat
 def _person_in_one_key(document: Document, step: engine.Step, node: Menu | Ask, caller: Facts) -> bool:
     key = "0" if isinstance(node, Menu) else "*"
     after = engine.hear(document, step.session, Digits(key), caller)
-    return any(isinstance(effect, engine.ToQueue) for effect in after.effects) and not after.trouble
+    return any(isinstance(effect, steps.ToQueue) for effect in after.effects) and not after.trouble
 
 
 def _only_sales(document: Document, menu: Menu) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ivr.document import Case, Condition, Facts, Value
+from ivr.nodes import Case, Condition, Facts, Value
 
 
 def holds(case: Case, known: Facts) -> bool:

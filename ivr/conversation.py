@@ -35,9 +35,9 @@ from cti.journal import Journal
 from cti.line import Ask, Digits, HungUp, Line, LineFailed, Silence, ToQueue
 from cti.records import tickets
 from cti.switchboard import Arrival
-from ivr import caller, engine, prompts, store
-from ivr.document import Value
+from ivr import caller, engine, prompts, steps, store
 from ivr.keeping import AWAY_S, KEEP_S, SHOWN_MAX, Clock, Keeper, Means, Report, Wishes, nothing
+from ivr.nodes import Value
 from ivr.prompts import Piece
 from ivr.voice import Voice
 
@@ -115,7 +115,7 @@ class _Call:
         self._note(step)
         if resumed is not None:
             # Nothing but the queue is left to do: that was kept together with flow.left.
-            self.left_flow = [type(each) for each in resumed.todo] == [engine.ToQueue]
+            self.left_flow = [type(each) for each in resumed.todo] == [steps.ToQueue]
             await self._apologise(step, resumed.keyed)
         await self._perform(step)
         while step.wait is not None:
@@ -130,7 +130,7 @@ class _Call:
         self.over = True
         self.log.info("flow.left", to=to, node=self.session.node)
         if to == "hangup":
-            self.session = engine.hear(self.flow.document, self.session, engine.Gone(), self.facts).session
+            self.session = engine.hear(self.flow.document, self.session, steps.Gone(), self.facts).session
         self._happened_left(to)
         with contextlib.suppress(store.Superseded), self.keeper.patience("left"):
             await self._keep(KEEP_S)
@@ -190,7 +190,7 @@ class _Call:
         voice, language = self.means.voice, self.session.language
         sorry = [voice.static("resumed", language)]
         wait = step.wait
-        if not keyed or not isinstance(wait, engine.WaitKeys) or wait.secret:
+        if not keyed or not isinstance(wait, steps.WaitKeys) or wait.secret:
             self.pending = sorry
         elif wait.keys_max == 1:
             self.pending = sorry
@@ -209,21 +209,21 @@ class _Call:
         self.keeper.todo = list(step.effects)
         for effect in step.effects:
             match effect:
-                case engine.Speak():
+                case steps.Speak():
                     self._enter(came, effect.node)
                     await self._speak(effect)
-                case engine.SetLanguage(language):
+                case steps.SetLanguage(language):
                     self.keeper.happened(FlowLanguageChosen(conversation=self.conversation, language=language))
                     self.keeper.todo.remove(effect)
-                case engine.ToQueue():
+                case steps.ToQueue():
                     self._enter(came)
                     await self._to_queue(effect)
-                case engine.HangUp():
+                case steps.HangUp():
                     self._enter(came)
                     await self._play()
                     await self.line.hang_up()
                     await self.left("end")
-                case engine.OpenTicket():
+                case steps.OpenTicket():
                     raise AssertionError("a ticket is opened at its wait")
                 case _:
                     assert_never(effect)
@@ -236,7 +236,7 @@ class _Call:
             if label := self.flow.document.nodes[name].label:
                 self.keeper.happened(FlowEntered(conversation=self.conversation, node=name, label=dict(label)))
 
-    async def _speak(self, speak: engine.Speak) -> None:
+    async def _speak(self, speak: steps.Speak) -> None:
         """Plain words wait for the next question, so that a key cuts them off; a report is heard to its end, and then kept. Who takes
         the call over in the middle of it says it again."""
         said = self._pieces(speak.prompts)
@@ -253,7 +253,7 @@ class _Call:
         if media:
             await self.line.play(media)
 
-    async def _to_queue(self, to: engine.ToQueue) -> None:
+    async def _to_queue(self, to: steps.ToQueue) -> None:
         """However the database fares, the line goes to the queue; but whoever was superseded or stopped leaves it alone."""
         await self._play()
         self.keeper.todo = [to]
@@ -265,7 +265,7 @@ class _Call:
         self.over = True
         self.log.info("flow.left", to="queue", queue=to.queue, intent=to.intent)
 
-    def _queued(self, to: engine.ToQueue) -> Callable[[Db, dt.datetime], str]:
+    def _queued(self, to: steps.ToQueue) -> Callable[[Db, dt.datetime], str]:
         return lambda db, now: switchboard.queued(
             db,
             conversation=self.conversation,
@@ -277,18 +277,18 @@ class _Call:
 
     # --- waiting
 
-    async def _hear(self, wait: engine.Wait) -> engine.Heard:
+    async def _hear(self, wait: steps.Wait) -> steps.Heard:
         match wait:
-            case engine.WaitKeys():
+            case steps.WaitKeys():
                 return await self._keys(wait)
-            case engine.WaitDone(effect):
+            case steps.WaitDone(effect):
                 return await self._open(effect)
-            case engine.WaitMessage():
+            case steps.WaitMessage():
                 return await self._message(wait)
             case _:
                 assert_never(wait)
 
-    async def _keys(self, wait: engine.WaitKeys) -> Digits | Silence:
+    async def _keys(self, wait: steps.WaitKeys) -> Digits | Silence:
         with self.keeper.patience("keep"):
             await self._keep(self.keeper.keep_s)
         media = self.pending + self.means.voice.media(self._pieces(wait.prompts))
@@ -300,7 +300,7 @@ class _Call:
         self.log.info(what, node=wait.node, digits=_masked(wait, heard))
         return heard
 
-    async def _open(self, wanted: engine.OpenTicket) -> engine.Heard:
+    async def _open(self, wanted: steps.OpenTicket) -> steps.Heard:
         """Durable before anybody says so: what has no answer in time was not opened, as far as the caller is told. It is noted in the
         journal then; should it have been opened all the same, the replay finds that out."""
         opened: tickets.Opened | None = None
@@ -308,26 +308,24 @@ class _Call:
             opened = await self._keep(TICKET_S, self._opening(wanted), visit=self._visit(wanted))
         if opened is None:
             report = Report(wanted.matter, self._visit(wanted), wanted.subscription, self._text(wanted))
-            return (
-                engine.Noted() if await self.keeper.noted(report) else engine.Failed("the ticket store did not answer")
-            )
+            return steps.Noted() if await self.keeper.noted(report) else steps.Failed("the ticket store did not answer")
         self.log.info("ticket.opened", node=wanted.node, number=opened.number, new=opened.new)
-        return engine.Done({"ticket_number": opened.number}, new=opened.new)
+        return steps.Done({"ticket_number": opened.number}, new=opened.new)
 
-    def _opening(self, wanted: engine.OpenTicket) -> Callable[[Db, dt.datetime], tickets.Opened]:
+    def _opening(self, wanted: steps.OpenTicket) -> Callable[[Db, dt.datetime], tickets.Opened]:
         text, visit = self._text(wanted), self._visit(wanted)
         return lambda db, now: tickets.open_for_visit(
             db, visit=visit, subscription=wanted.subscription, party=caller.party(self.arrival), matter=wanted.matter,
             channel="phone", conversation=self.conversation, text=text, now=now,
         )  # fmt: skip
 
-    def _text(self, wanted: engine.OpenTicket) -> str:
+    def _text(self, wanted: steps.OpenTicket) -> str:
         return prompts.text(self._pieces((wanted.text,))) if wanted.text else ""
 
-    def _visit(self, wanted: engine.OpenTicket | engine.WaitMessage) -> str:
+    def _visit(self, wanted: steps.OpenTicket | steps.WaitMessage) -> str:
         return f"{self.conversation}:{wanted.node}:{wanted.visit}"
 
-    async def _message(self, wait: engine.WaitMessage) -> engine.Heard:
+    async def _message(self, wait: steps.WaitMessage) -> steps.Heard:
         """A report in the caller's own words: kept on this machine before he is told that it is."""
         with self.keeper.patience("keep"):
             await self._keep(self.keeper.keep_s)
@@ -337,12 +335,12 @@ class _Call:
         try:
             length_s = await self.line.record(name, wait.max_s, wait.silence_s)
         except LineFailed as failed:
-            return engine.Failed(f"no message was recorded: {failed}")
+            return steps.Failed(f"no message was recorded: {failed}")
         report = Report("fault", self._visit(wait), message=name, message_s=length_s)
         if length_s <= 0 or not await self.keeper.noted(report):
-            return engine.Failed("the message could not be kept")
+            return steps.Failed("the message could not be kept")
         self.log.info("message.kept", node=wait.node, message_s=length_s)
-        return engine.Done({"message": name, "message_s": length_s})
+        return steps.Done({"message": name, "message_s": length_s})
 
     async def _keep(self, wait_s: float, then: Callable[[Db, dt.datetime], T] = nothing, *, visit: str = "") -> T:
         # Keys ahead may be meant for a later question, so one secret question in a flow is enough to keep none.
@@ -367,8 +365,8 @@ class _Call:
             self.log.error("flow.failed", node=step.session.node, error=step.trouble)
             self.keeper.happened(self._failed(step.trouble))
 
-    def _note_heard(self, wait: engine.Wait, heard: engine.Heard, verdict: str) -> None:
-        if isinstance(wait, engine.WaitKeys):
+    def _note_heard(self, wait: steps.Wait, heard: steps.Heard, verdict: str) -> None:
+        if isinstance(wait, steps.WaitKeys):
             keys = heard.keys if isinstance(heard, Digits) and not wait.secret else ""
             self.keeper.happened(FlowHeard(conversation=self.conversation, node=wait.node, kind=verdict, digits=keys))
 
@@ -387,7 +385,7 @@ def _unheard(keys: str) -> None:
     """Nobody keeps these keys."""
 
 
-def _masked(wait: engine.WaitKeys, heard: Digits | Silence) -> str:
+def _masked(wait: steps.WaitKeys, heard: Digits | Silence) -> str:
     """One key is a choice and may be read in a log; several may be somebody's number."""
     match heard:
         case Silence():

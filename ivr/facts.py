@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from ivr.document import Facts, Value
+from ivr.nodes import Facts, Value
 
 LINES_MAX = 3  # a caller chooses among so many lines by key; with more of them a person asks
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from ivr.document import Ask, Branch, Document, End, Language, Menu, Message, Node, Queue, Say, Ticket
+from ivr.document import Document
+from ivr.nodes import Ask, Branch, End, Language, Menu, Message, Node, Queue, Say, Ticket
 
 
 def routes(node: Node) -> dict[str, str]:

@@ -22,7 +22,7 @@ from cti.journal import Journal, JournalFull, ReportNoted
 from cti.line import HungUp, Line
 from cti.records import tickets
 from cti.switchboard import Arrival
-from ivr import caller, engine, store
+from ivr import caller, engine, steps, store
 from ivr.voice import Voice
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class Keeper:
     def __init__(self, line: Line, arrival: Arrival, means: Means, version: int, resumed: store.Kept | None) -> None:
         self.conversation = arrival.conversation
         self.log = log.bind(call=line.caller.channel)
-        self.todo: list[engine.Effect] = []  # of this step: what the caller has not heard, or we have not done
+        self.todo: list[steps.Effect] = []  # of this step: what the caller has not heard, or we have not done
         self.keep_s = KEEP_S
         self.broken = False  # something of ours raised: nothing more may come between the caller and a person
         self._line, self._arrival, self._means, self._version = line, arrival, means, version

@@ -17,8 +17,9 @@ import jinja2
 from jinja2 import nodes
 
 from ivr import numerals
-from ivr.document import Document, Facts, Text, Value
+from ivr.document import Document
 from ivr.graph import spoken
+from ivr.nodes import Facts, Text, Value
 
 TEXT_MAX = 1000  # characters of one prompt, before and after its facts are in it
 DIGITS_MAX = 32  # of one value

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from cti import ledger
 from cti.db import Base
 from cti.events import CallEvent
-from ivr import document, engine
+from ivr import document, engine, steps
 from ivr.document import Document
 from ivr.prompts import Book
 
@@ -89,7 +89,7 @@ class Kept:
     session: engine.Session
     events: tuple[CallEvent, ...]
     first: int
-    todo: tuple[engine.Effect, ...] = ()
+    todo: tuple[steps.Effect, ...] = ()
     keyed: str = ""
     generation: int = 0
     turn: int = 0
@@ -166,7 +166,7 @@ def keep(session: Session, kept: Kept, now: dt.datetime) -> None:
     stands = {
         "node": kept.session.node, "session": kept.session.plain(), "updated_at": now,
         "events": max(known or 0, kept.first + len(kept.events)),
-        "todo": engine.plain_effects(kept.todo), "keyed": kept.keyed[:KEYED_MAX],
+        "todo": steps.plain_effects(kept.todo), "keyed": kept.keyed[:KEYED_MAX],
         "turn": kept.turn,
     }  # fmt: skip
     if known is None:
@@ -211,6 +211,6 @@ def take(session: Session, conversation: str) -> Kept | None:
     if row is None:
         return None
     row.generation, row.turn = row.generation + 1, 0
-    todo = engine.effects_of(row.todo or ())
+    todo = steps.effects_of(row.todo or ())
     where = engine.Session.of(row.session)
     return Kept(conversation, row.version, where, (), row.events, todo, row.keyed or "", row.generation)

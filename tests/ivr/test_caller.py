@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from cti.db import Database
 from cti.records import outages, tickets
 from ivr import caller, facts
-from ivr.document import Value
+from ivr.nodes import Value
 from tests.ivr import people
 
 ISTANBUL = ZoneInfo("Europe/Istanbul")

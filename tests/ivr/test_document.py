@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ivr import document, store
+from ivr import document, nodes, store
 from ivr.fields import DocumentError
 
 
@@ -23,13 +23,13 @@ def flow(**changes: Any) -> dict[str, Any]:
 
 def test_the_shipped_flow_is_read_with_its_prompts_and_nodes(main_flow):
     assert main_flow.languages == ("tr", "en")
-    assert isinstance(main_flow.nodes["menu"], document.Menu)
-    assert main_flow.prompts["other_language"]["tr"] == document.Text("For English, press nine.", "en")
+    assert isinstance(main_flow.nodes["menu"], nodes.Menu)
+    assert main_flow.prompts["other_language"]["tr"] == nodes.Text("For English, press nine.", "en")
 
 
 def test_every_kind_of_node_is_in_the_shipped_flow(main_flow):
     kinds = {type(node) for node in main_flow.nodes.values()}
-    assert kinds == set(document.Node.__args__)
+    assert kinds == set(nodes.Node.__args__)
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_reading_does_not_change_what_is_read():
 
 def test_a_message_needs_a_prompt_and_a_target_only():
     plain = flow(nodes={"ask": {"kind": "message", "say": ["hello"], "to": "person"}})
-    assert document.read(plain).nodes["ask"] == document.Message(id="ask", say=("hello",), to="person")
+    assert document.read(plain).nodes["ask"] == nodes.Message(id="ask", say=("hello",), to="person")

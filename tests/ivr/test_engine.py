@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cti.line import Digits, Silence
-from ivr import document, engine, facts
+from ivr import document, engine, facts, steps
 from tests.ivr.flows import documents, flow_of
 
 QUEUE = {"kind": "queue", "queue": "customer_care", "intent": "person"}
@@ -43,7 +43,7 @@ def test_a_key_sets_facts_and_the_intent_for_the_queue():
     choice = {"to": "person", "intent": "fault", "set": {"a": "yes", "b": {"fact": "given"}}}
     doc = flow_of({"start": menu(choices={"1": choice}), "person": {"kind": "queue", "queue": "customer_care"}})
     step = engine.hear(doc, engine.start(doc, {}).session, Digits("1"), {"given": "s1"})
-    assert step.effects == (engine.ToQueue("customer_care", "fault"),)
+    assert step.effects == (steps.ToQueue("customer_care", "fault"),)
     assert step.session.facts == {"a": "yes", "b": "s1"}
 
 
@@ -72,18 +72,18 @@ def test_star_or_a_single_zero_at_a_question_is_a_person(keys):
 def test_a_broken_document_ends_at_a_person(nodes):
     step = engine.start(flow_of(nodes), {})
     assert step.trouble.startswith("flow drawn: ")
-    assert step.effects[-1] == engine.ToQueue("customer_care", "unknown")
+    assert step.effects[-1] == steps.ToQueue("customer_care", "unknown")
     assert step.session.state == "queued"
 
 
 def test_without_even_a_person_the_fallback_queue_is_named():
     step = engine.start(flow_of({"start": menu(), "person": menu()}, start="nowhere"), {})
-    assert step.effects == (engine.ToQueue(engine.FALLBACK_QUEUE, "unknown"),)
+    assert step.effects == (steps.ToQueue(engine.FALLBACK_QUEUE, "unknown"),)
 
 
 def test_something_that_was_not_waited_for_ends_at_a_person():
     doc = flow_of({"start": menu()})
-    assert engine.hear(doc, engine.start(doc, {}).session, engine.Done({}), {}).trouble
+    assert engine.hear(doc, engine.start(doc, {}).session, steps.Done({}), {}).trouble
 
 
 def test_resuming_asks_the_same_again_and_changes_nothing(main_flow):
@@ -93,7 +93,7 @@ def test_resuming_asks_the_same_again_and_changes_nothing(main_flow):
 
 
 def test_resuming_a_call_that_was_over_goes_to_a_person(main_flow):
-    gone = engine.hear(main_flow, engine.start(main_flow, {}).session, engine.Gone(), {}).session
+    gone = engine.hear(main_flow, engine.start(main_flow, {}).session, steps.Gone(), {}).session
     assert engine.resume(main_flow, gone, {}).session.state == "queued"
 
 
@@ -110,36 +110,36 @@ def test_a_call_that_was_on_its_way_out_is_let_out_by_whoever_takes_it_over(main
     assert (again.effects, again.wait, again.trouble) == (queued.effects[-1:], None, "")
 
 
-QUEUED, OPEN = engine.ToQueue("technical", "fault"), engine.OpenTicket("fault", "s1", "", "open", 1)
+QUEUED, OPEN = steps.ToQueue("technical", "fault"), steps.OpenTicket("fault", "s1", "", "open", 1)
 
 
 @pytest.mark.parametrize(
     ("node", "state", "todo"),
     [
-        ("menu", "queued", ()), ("menu", "ended", ()), ("menu", "gone", ()), ("menu", "gone", (engine.HangUp(),)),
-        ("menu", "waiting", (QUEUED,)), ("menu", "queued", (engine.HangUp(),)), ("menu", "ended", (QUEUED,)),
-        ("menu", "queued", (QUEUED, engine.Speak(("menu",), "menu"))), ("menu", "queued", (QUEUED, QUEUED)),
+        ("menu", "queued", ()), ("menu", "ended", ()), ("menu", "gone", ()), ("menu", "gone", (steps.HangUp(),)),
+        ("menu", "waiting", (QUEUED,)), ("menu", "queued", (steps.HangUp(),)), ("menu", "ended", (QUEUED,)),
+        ("menu", "queued", (QUEUED, steps.Speak(("menu",), "menu"))), ("menu", "queued", (QUEUED, QUEUED)),
         ("open", "waiting", (OPEN,)), ("welcome", "waiting", ()), ("nowhere", "waiting", ()), ("menu", "dancing", ()),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_together_goes_to_a_person_when_a_call_is_taken_over(main_flow, node, state, todo):
     step = engine.resume(main_flow, engine.Session("main", node, "tr", state=state, intent="fault"), {}, todo)
-    assert (step.effects, step.wait) == ((engine.ToQueue("customer_care", "fault"),), None)
+    assert (step.effects, step.wait) == ((steps.ToQueue("customer_care", "fault"),), None)
     assert "cannot go on" in step.trouble
 
 
 EFFECT = st.one_of(
-    st.builds(engine.Speak, st.lists(st.text(), max_size=3).map(tuple), st.text(), st.booleans()),
-    st.builds(engine.SetLanguage, st.text()),
-    st.builds(engine.OpenTicket, st.text(), st.none() | st.text(), st.text(), st.text(), st.integers(1, 9)),
-    st.builds(engine.ToQueue, st.text(), st.text()),
-    st.builds(engine.HangUp),
+    st.builds(steps.Speak, st.lists(st.text(), max_size=3).map(tuple), st.text(), st.booleans()),
+    st.builds(steps.SetLanguage, st.text()),
+    st.builds(steps.OpenTicket, st.text(), st.none() | st.text(), st.text(), st.text(), st.integers(1, 9)),
+    st.builds(steps.ToQueue, st.text(), st.text()),
+    st.builds(steps.HangUp),
 )
 
 
 @given(st.lists(EFFECT, max_size=5))
 def test_effects_survive_json(effects):
-    assert engine.effects_of(json.loads(json.dumps(engine.plain_effects(effects)))) == tuple(effects)
+    assert steps.effects_of(json.loads(json.dumps(steps.plain_effects(effects)))) == tuple(effects)
 
 
 def test_effects_of_a_newer_version_can_be_read():
@@ -148,7 +148,7 @@ def test_effects_of_a_newer_version_can_be_read():
         {},
         {"kind": "set_language", "language": "en", "accent": "Scottish"},
     ]
-    assert engine.effects_of(plain) == (engine.SetLanguage("en"),)
+    assert steps.effects_of(plain) == (steps.SetLanguage("en"),)
 
 
 MESSAGE = {"kind": "message", "say": ["p"], "to": "end", "fact": "said", "max_s": 30, "silence_s": 2}
@@ -157,8 +157,8 @@ MESSAGE = {"kind": "message", "say": ["p"], "to": "end", "fact": "said", "max_s"
 def test_a_message_is_recorded_and_its_name_and_length_become_facts():
     doc = flow_of({"start": MESSAGE})
     step = engine.start(doc, {})
-    assert step.wait == engine.WaitMessage("start", ("p",), 30, 2, visit=1)
-    after = engine.hear(doc, step.session, engine.Done({"message": "m-1", "message_s": 7.5}), {})
+    assert step.wait == steps.WaitMessage("start", ("p",), 30, 2, visit=1)
+    after = engine.hear(doc, step.session, steps.Done({"message": "m-1", "message_s": 7.5}), {})
     assert (after.session.state, after.session.facts) == ("ended", {"said": "m-1", "said_s": 7.5})
 
 
@@ -166,8 +166,8 @@ def test_a_message_is_recorded_and_its_name_and_length_become_facts():
 def test_a_message_that_was_not_kept_leads_to_a_person(failed, queue):
     technical = {"kind": "queue", "queue": "technical", "intent": "fault"}
     doc = flow_of({"start": MESSAGE | {"failed": failed}, "technical": technical})
-    step = engine.hear(doc, engine.start(doc, {}).session, engine.Failed("nobody spoke"), {})
-    assert [each.queue for each in step.effects if isinstance(each, engine.ToQueue)] == [queue]
+    step = engine.hear(doc, engine.start(doc, {}).session, steps.Failed("nobody spoke"), {})
+    assert [each.queue for each in step.effects if isinstance(each, steps.ToQueue)] == [queue]
 
 
 @pytest.mark.parametrize(("noted", "state"), [("", "queued"), ("end", "ended")])
@@ -181,7 +181,7 @@ def test_a_ticket_that_is_noted_goes_its_own_way_or_the_failed_one(noted, state)
         "failed": "person",
     }
     doc = flow_of({"start": ticket | {"noted": noted}})
-    step = engine.hear(doc, engine.start(doc, {}).session, engine.Noted(), {})
+    step = engine.hear(doc, engine.start(doc, {}).session, steps.Noted(), {})
     assert (step.session.state, step.session.facts, step.trouble) == (state, {}, "")
 
 
@@ -193,10 +193,10 @@ def test_a_session_of_a_newer_version_can_be_read():
 HEARD = st.one_of(
     st.builds(Silence),
     st.builds(Digits, st.text("0123456789*", max_size=24)),
-    st.builds(engine.Done, st.just({"ticket_number": "100005"}), st.booleans()),
-    st.just(engine.Done({"message": "m-1", "message_s": 7.5})),
-    st.just(engine.Noted()),
-    st.builds(engine.Failed, st.just("down")),
+    st.builds(steps.Done, st.just({"ticket_number": "100005"}), st.booleans()),
+    st.just(steps.Done({"message": "m-1", "message_s": 7.5})),
+    st.just(steps.Noted()),
+    st.builds(steps.Failed, st.just("down")),
 )
 
 
@@ -218,4 +218,4 @@ def test_any_document_and_any_keys_end_within_the_limits(plain, heard, data):
         assert session.tries < document.TRIES_MAX
         step = engine.hear(doc, session, heard[at % len(heard)], data)
     assert step.wait is None
-    assert isinstance(step.effects[-1], engine.ToQueue | engine.HangUp)
+    assert isinstance(step.effects[-1], steps.ToQueue | steps.HangUp)

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from ivr import facts, numerals, prompts
-from ivr.document import Text, Value
+from ivr.nodes import Text, Value
 from ivr.prompts import Piece
 from tests.ivr.flows import flow_of
 

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from cti.line import Digits, Silence
-from ivr import engine, prompts
-from ivr.document import Document, Facts
+from ivr import engine, prompts, steps
+from ivr.document import Document
 from ivr.facts import NOBODY
+from ivr.nodes import Facts
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.json"))
 
@@ -42,53 +43,53 @@ def went_on(
 ) -> engine.Step:
     if "hear" in expected:
         return engine.hear(flow, session, heard(expected["hear"]), facts)
-    todo = json.loads(json.dumps(engine.plain_effects(step.effects[expected["resume"] :])))
-    return engine.resume(flow, session, facts, engine.effects_of(todo))
+    todo = json.loads(json.dumps(steps.plain_effects(step.effects[expected["resume"] :])))
+    return engine.resume(flow, session, facts, steps.effects_of(todo))
 
 
-def heard(plain: Any) -> engine.Heard:
+def heard(plain: Any) -> steps.Heard:
     match plain:
         case "silence":
             return Silence()
         case "hangup":
-            return engine.Gone()
+            return steps.Gone()
         case {"done": values, **rest}:
-            return engine.Done(values, new=bool(rest.get("new", True)))
+            return steps.Done(values, new=bool(rest.get("new", True)))
         case "noted":
-            return engine.Noted()
+            return steps.Noted()
         case {"message_s": seconds}:
-            return engine.Done({"message": "m-1", "message_s": seconds})
+            return steps.Done({"message": "m-1", "message_s": seconds})
         case {"failed": reason}:
-            return engine.Failed(reason)
+            return steps.Failed(reason)
     return Digits(plain)
 
 
 def shown(step: engine.Step, book: prompts.Book, facts: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
     """Of `step`, what the scenario looks at."""
-    spoken = [key for effect in step.effects if isinstance(effect, engine.Speak) for key in effect.prompts]
-    spoken += step.wait.prompts if isinstance(step.wait, engine.WaitKeys | engine.WaitMessage) else ()
+    spoken = [key for effect in step.effects if isinstance(effect, steps.Speak) for key in effect.prompts]
+    spoken += step.wait.prompts if isinstance(step.wait, steps.WaitKeys | steps.WaitMessage) else ()
     known = engine.lookup(step.session, facts)
     text = " ".join(prompts.text(book.pieces(key, known, step.session.language)) for key in spoken)
-    wait = {engine.WaitKeys: "keys", engine.WaitDone: "ticket", engine.WaitMessage: "message"}.get(type(step.wait), "")
+    wait = {steps.WaitKeys: "keys", steps.WaitDone: "ticket", steps.WaitMessage: "message"}.get(type(step.wait), "")
     what = {
         "speaks": spoken,
         "reads": [part for part in expected.get("reads", []) if part in text],
-        "does": [done(effect) for effect in step.effects if not isinstance(effect, engine.Speak)],
+        "does": [done(effect) for effect in step.effects if not isinstance(effect, steps.Speak)],
         "waits": f"{wait} {step.session.node}".strip() if wait else step.session.state,
         "opens": opens(step),
     }
     return {key: value for key, value in what.items() if key in expected}
 
 
-def done(effect: engine.Effect) -> str:
+def done(effect: steps.Effect) -> str:
     match effect:
-        case engine.ToQueue(queue, intent):
+        case steps.ToQueue(queue, intent):
             return f"queue {queue} {intent}"
-        case engine.SetLanguage(language):
+        case steps.SetLanguage(language):
             return f"language {language}"
     return "hang up"
 
 
 def opens(step: engine.Step) -> list[str | None]:
-    wanted = step.wait.effect if isinstance(step.wait, engine.WaitDone) else None
+    wanted = step.wait.effect if isinstance(step.wait, steps.WaitDone) else None
     return [wanted.matter, wanted.subscription] if wanted else []

@@ -7,7 +7,7 @@ from sqlalchemy.exc import NoResultFound
 
 from cti import ledger
 from cti.events import FlowEntered, FlowHeard
-from ivr import engine, store
+from ivr import engine, steps, store
 from ivr.fields import DocumentError
 
 
@@ -56,7 +56,7 @@ async def test_a_session_and_its_events_are_kept_together_and_only_once(db, now)
 
 async def test_what_is_not_done_yet_and_half_an_answer_are_kept_too(db, now):
     session = engine.Session("main", "customer_number", "tr")
-    todo = (engine.Speak(("opened",), "tell", report=True), engine.ToQueue("technical", "fault"))
+    todo = (steps.Speak(("opened",), "tell", report=True), steps.ToQueue("technical", "fault"))
     await db.work(store.keep, store.Kept("c1", 1, session, (), 0, todo, "12"), now)
     await db.work(store.keep_keyed, "c1", 0, 0, "1234")
     kept = await db.work(store.take, "c1")
