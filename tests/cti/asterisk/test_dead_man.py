@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -11,6 +12,8 @@ from cti.asterisk import ari, dead_man
 from cti.asterisk.ami import Ami
 from cti.asterisk.ami_facts import first
 from cti.asterisk.dead_man import DeadMan
+from cti.asterisk.wire import path
+from cti.line import LineFailed
 from tests.fakes.ari_node import Node, called
 from tests.fakes.asterisk_ami import FakeAmi
 from tests.fakes.asterisk_ari import FakeAri
@@ -41,7 +44,8 @@ def renewed(manager: FakeAmi) -> list[tuple[str, str, str]]:
 async def until_driven(node: Node, channels: list[str]) -> None:
     async with asyncio.timeout(5):
         while node.ari.driven != channels:
-            await asyncio.wait([asyncio.create_task(asyncio.Event().wait())], timeout=0.005)
+            with contextlib.suppress(LineFailed):
+                await node.ari.request("GET", path("channels", "1.0"))  # a round trip, so that others get their turn
 
 
 async def deafen(switch: FakeAri, node: Node) -> None:
