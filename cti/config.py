@@ -5,10 +5,15 @@ This is the only file that reads the environment. docs/settings.md lists every s
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cti import numbers
+
+DOOR = r"^(https?://\S+)?$"
 
 
 class Settings(BaseSettings):
@@ -40,6 +45,22 @@ class Settings(BaseSettings):
         "tr", pattern="^(tr|en)$", description="Language of calls and pages until somebody chooses another: tr or en."
     )
     time_zone: str = Field("Europe/Istanbul", description="IANA zone in which times are spoken and shown.")
+    did_areas: str = Field(
+        "",
+        description="Area codes of our own numbers (02125550100=212,08505550100=312): in which area a local number is read.",
+    )
+    public_name: str = Field(
+        "Santral", min_length=1, max_length=40, description="How messages to customers call the company."
+    )
+    link_unseen_days: int = Field(
+        730, ge=0, description="A number that did not call for this long no longer leads to anybody; 0: for ever."
+    )
+
+    sms_url: str = Field("", pattern=DOOR, description="HTTP gateway for SMS; empty: messages wait.")
+    sms_token: SecretStr = Field(SecretStr(""), description="Bearer token of the SMS gateway.")
+    crm_url: str = Field("", pattern=DOOR, description="Outside CRM that is asked who has a number; empty: none.")
+    crm_token: SecretStr = Field(SecretStr(""), description="Bearer token of the outside CRM.")
+    crm_timeout_ms: int = Field(300, ge=10, le=5000, description="How long a call waits for the outside CRM.")
 
     sip_host: str = Field("127.0.0.1", description="Address at which Asterisk takes SIP and media.")
     sip_port: int = Field(5060, ge=1, le=65535, description="UDP port of SIP: trunk and phones.")
@@ -115,6 +136,17 @@ class Settings(BaseSettings):
     tools_dir: Path | None = Field(
         None, description="Where fetched programs are unpacked; empty: tools in the data folder."
     )
+
+    @field_validator("did_areas")
+    @classmethod
+    def _names_numbers_and_areas(cls, value: str, info: ValidationInfo) -> str:
+        numbers.areas(value, info.data.get("default_region", ""))
+        return value
+
+    @cached_property
+    def areas(self) -> numbers.Areas:
+        """Our own numbers (E.164) -> the area code in which a local number is read that called them."""
+        return numbers.areas(self.did_areas, self.default_region)
 
     @property
     def database(self) -> str:

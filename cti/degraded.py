@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cti.db import AWAY, Beaten, Database
 from cti.journal import Entry, Journal
+from cti.numbers import NO_AREAS, Areas
 from cti.records import effects
 from cti.replay import replay
 
@@ -39,9 +40,10 @@ class Degraded:
         region: str,
         clock: Callable[[], dt.datetime],
         on_change: Callable[[bool], None],
+        areas: Areas = NO_AREAS,
     ) -> None:
         self._db, self._asked, self._journal, self._region, self._clock = db, asked, journal, region, clock
-        self._node = node
+        self._node, self._areas = node, areas
         self._on_change = on_change
         self.away = False
 
@@ -77,7 +79,7 @@ class Degraded:
     async def _replayed(self, entry: Entry) -> bool:
         """False: this one cannot be written now; the others go on, and it is tried again."""
         try:
-            await self._db.work(replay, entry, region=self._region, now=self._clock())
+            await self._db.work(replay, entry, region=self._region, areas=self._areas, now=self._clock())
         except AWAY:
             raise
         except (SQLAlchemyError, Beaten, ValueError, LookupError) as error:

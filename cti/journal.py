@@ -37,6 +37,9 @@ class CallNoted:
     did: str
     raw: str
     name: str
+    asserted: str = ""
+    diverted_from: str = ""
+    attestation: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

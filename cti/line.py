@@ -48,12 +48,15 @@ class Ask:
 
 @dataclass(frozen=True)
 class Caller:
-    """What the switch knows of a caller when the call reaches us; `raw` and `name` are hostile text."""
+    """What the switch knows of a caller when the call reaches us; all of it but `channel` and `attestation` is hostile text."""
 
     channel: str
     did: str
     raw: str
     name: str
+    asserted: str = ""  # the address that the trunk vouches for (P-Asserted-Identity), whatever the caller shows
+    diverted_from: str = ""  # the address that sent the call on to us (Diversion)
+    attestation: str = ""  # A | B | C, how sure the caller's carrier is of the number (STIR/SHAKEN); "": nobody says
 
 
 @dataclass(frozen=True)

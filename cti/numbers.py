@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from types import MappingProxyType
 from urllib.parse import unquote
 
 import phonenumbers
@@ -25,6 +26,10 @@ LOCAL_MIN, LOCAL_MAX = 7, 8  # digits of a subscriber's number without its area 
 E164_MAX = 15  # digits, ITU-T E.164 section 6.2.1
 STARS = "*" * 7
 BARE_MIN = 11  # fewer digits without + or 00 are not taken for an international number
+
+
+Areas = Mapping[str, str]  # numbers of our own (E.164) -> their area codes, see `areas`
+NO_AREAS: Areas = MappingProxyType({})
 
 
 class Kind(StrEnum):
@@ -75,9 +80,10 @@ WITHHELD_WORDS = frozenset(
     {
         "", "anonymous", "anonymous caller", "restricted", "unknown", "unknown caller", "unavailable", "not available",
         "withheld", "number withheld", "private", "private number", "blocked", "no caller id", "caller id blocked",
-        "out of area", "none", "null",
+        "out of area", "none", "null", "no number", "payphone", "coinline/payphone",
         "p", "o",  # Bellcore GR-30: Private, Out of area
-        "gizli", "gizli numara", "özel", "özel numara", "bilinmeyen", "bilinmeyen numara", "bilinmiyor", "numara yok",
+        "gizli", "gizli numara", "gizli no", "özel", "özel numara", "ozel", "ozel numara",
+        "bilinmeyen", "bilinmeyen numara", "bilinmiyor", "numara yok",
     }
 )  # fmt: skip
 # The words ANONYMOUS, UNAVAILABLE, RESTRICTED, UNKNOWN and BLOCKED on a telephone's keys, as some exchanges send them.
@@ -98,6 +104,30 @@ def parse(raw: str, region: str, area: str = "") -> Number:
     if SHORT.fullmatch(user):
         return Number(kept, Kind.SHORT, None, None)
     return _read(kept, user, region.upper(), area)
+
+
+def areas(text: str, region: str) -> Areas:
+    """`02125550100=212,03125550100=312`: numbers of our own (returned as E.164) and the area codes they stand in. Raises
+    ValueError."""
+    found: dict[str, str] = {}
+    for pair in filter(None, (each.strip() for each in text.split(","))):
+        did, _, code = (each.strip() for each in pair.partition("="))
+        e164 = parse(did, region).e164
+        if e164 is None or not AREA.fullmatch(code):
+            raise ValueError(f"expected number=area code, as in 02125550100=212, got {pair[:RAW_MAX]!r}")
+        if e164 in found:
+            raise ValueError(f"expected each number once, got {did} twice")
+        found[e164] = code.lstrip("0")
+    return found
+
+
+def area_of(did: str, region: str, known: Areas = NO_AREAS) -> str:
+    """The area code in which local numbers are read that called `did`: as `known` (see `areas`) says, else that of the
+    number itself when it is one of a place in `region`; "" when there is none."""
+    e164 = parse(did, region).e164
+    if e164 is None:
+        return ""
+    return known.get(e164) or _own_area(e164, region)
 
 
 def same(a: Number, b: Number) -> bool:
@@ -131,26 +161,45 @@ def explain(number: Number, language: str = "en") -> str:
     return texts.get(language) or texts.get("en", "")
 
 
+@lru_cache(maxsize=1024)  # the same few numbers of ours, for every call
+def _own_area(e164: str, region: str) -> str:
+    number = phonenumbers.parse(e164, None)
+    if phonenumbers.region_code_for_number(number) != region.upper():
+        return ""
+    size = phonenumbers.length_of_geographical_area_code(number)
+    return phonenumbers.national_significant_number(number)[:size]
+
+
 # --- from text to digits ---
 
-SHORT = re.compile(rf"[0-9]{{{SHORT_MIN},{SHORT_MAX}}}|[*#]{{1,2}}[0-9]{{1,4}}[*#]?")
+AREA = re.compile(r"0?[1-9][0-9]{0,4}")
+# 000 is an emergency number; 00 and 0090 are the beginning of one that never came.
+SHORT = re.compile(rf"(?!00(?:[1-9]|$))[0-9]{{{SHORT_MIN},{SHORT_MAX}}}|[*#]{{1,2}}[0-9]{{1,4}}[*#]?")
 E164 = re.compile(rf"\+[1-9][0-9]{{5,{E164_MAX - 1}}}")
-LABEL = re.compile(r"^(?:telefon|phone|mobile|mobil|gsm|cep|faks|fax|tel|no)\b[\s.:]*(?=[+(\d])", re.IGNORECASE)
+LABEL = re.compile(
+    r"^(?:(?:telefonu?|phone|mobile|mobil|gsm|cep|ev|iş|ofis|home|work|office|whatsapp|faks|fax|tel|tlf|no|numarası|numara|[tcfm](?=:))"
+    r"\b[\s.:]*){1,3}(?=[+(\d])",
+    re.IGNORECASE,
+)
 EXTENSION = re.compile(
     r"[\s,;(]*(?:dahili|dah\b|extension|ext\b|iç hat|int\b|x)[\s.:=]*[0-9]{1,7}\)?$|\s*#\s*[0-9]{1,7}$", re.IGNORECASE
 )
 ONE_NUMBER = re.compile(r"[\s(\[]*\+?[0-9\s()\[\]./_~-]*")
-BETWEEN_NUMBERS = re.compile(r"[,;|&/\\+\n]|\s(?:ve|veya|and|or|-)\s", re.IGNORECASE)
-DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-")
+BETWEEN_NUMBERS = re.compile(r"[,;|&/\\+\n]|\s-\s|[^\W\d_]+")
+ANOTHER_ENDING = re.compile(r"(.{6,}?[^\s/,&-])\s*[/,&-]\s*[0-9]{1,4}")  # 0212 555 01 01 / 02
+FLOAT = re.compile(r"\+?([0-9]{7,15})\.0{1,2}")  # what a spreadsheet makes of a number
+CODE_TWICE = re.compile(r"^(\+[0-9]{1,3})\s*(?=\1)")
+SIGNS = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-") | dict.fromkeys(map(ord, "·•∙"), ".")
+DROPPED = frozenset({"Cf", "Cc", "So", "Me"})  # marks that nobody sees, and ☎
+AROUND = " \t\r\n\"'.,;=“”‘’«»„`"
 
 
 def _clean(raw: str) -> str:
     """Plain digits and signs whatever alphabet they came in; invisible marks and needless spaces are gone."""
-    text = unicodedata.normalize("NFKC", raw.strip()[: READ_MAX + 1].translate(DASHES))
-    text = "".join(
-        _plain(letter) for letter in text if unicodedata.category(letter) not in {"Cf", "Cc"} or letter.isspace()
-    )
-    return re.sub(r"[ \t]+", " ", text).strip(" \t\r\n\"'.,;")
+    text = unicodedata.normalize("NFKC", raw.strip()[: READ_MAX + 1].translate(SIGNS))
+    text = "".join(_plain(each) for each in text if unicodedata.category(each) not in DROPPED or each.isspace())
+    text = re.sub(r"[ \t]+", " ", text.replace("\ufe0f", "")).strip(AROUND)
+    return FLOAT.sub(r"\1", text) if FLOAT.fullmatch(text) else CODE_TWICE.sub("", text)
 
 
 def _plain(letter: str) -> str:
@@ -237,7 +286,10 @@ def _parsed(reading: str, region: str) -> PhoneNumber | None:
 def _why_not(text: str, digits: str, region: str) -> str:
     parts = [part for part in BETWEEN_NUMBERS.split(text) if sum(letter.isdigit() for letter in part) >= LOCAL_MIN]
     one = ONE_NUMBER.fullmatch(text) is not None and digits != ""
+    ending = ANOTHER_ENDING.fullmatch(text)
     if len(parts) > 1 or (one and len(digits) > E164_MAX and text != digits):
+        return "two_numbers"
+    if ending and _valid(ending[1], region):
         return "two_numbers"
     if not one:
         return "not_digits"

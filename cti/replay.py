@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from cti.identity import Identification
 from cti.journal import CallNoted, Entry, ReportNoted
 from cti.line import Caller
+from cti.numbers import NO_AREAS, Areas
 from cti.records import callbacks, tickets
 from cti.records.parties import Party, Subscription
 from cti.records.tickets import Opened
@@ -29,7 +30,7 @@ class Replayed:
     callback: str = ""  # of a report
 
 
-def replay(session: Session, entry: Entry, *, region: str, now: dt.datetime) -> Replayed:
+def replay(session: Session, entry: Entry, *, region: str, now: dt.datetime, areas: Areas = NO_AREAS) -> Replayed:
     """Write down what the entry says as of the moment when it happened. Twice is once.
 
     IntegrityError: another node wrote the same call at this very moment; nothing was done, ask again.
@@ -37,17 +38,24 @@ def replay(session: Session, entry: Entry, *, region: str, now: dt.datetime) -> 
     at = min(entry.at, now)  # a clock that went back must not put a fact into the future
     match entry:
         case CallNoted():
-            return Replayed(conversation=_arrival(session, entry, entry.name, region, at).conversation)
+            return Replayed(conversation=_arrival(session, entry, _caller(entry), region, areas, at).conversation)
         case ReportNoted():
-            return _report(session, entry, _arrival(session, entry, "", region, at), at)
+            caller = Caller(entry.channel, entry.did, entry.raw, "")
+            return _report(session, entry, _arrival(session, entry, caller, region, areas, at), at)
         case _:
             assert_never(entry)
 
 
-def _arrival(session: Session, entry: Entry, name: str, region: str, at: dt.datetime) -> Arrival:
+def _caller(entry: CallNoted) -> Caller:
+    return Caller(
+        entry.channel, entry.did, entry.raw, entry.name,
+        asserted=entry.asserted, diverted_from=entry.diverted_from, attestation=entry.attestation,
+    )  # fmt: skip
+
+
+def _arrival(session: Session, entry: Entry, caller: Caller, region: str, areas: Areas, at: dt.datetime) -> Arrival:
     """The conversation of the entry's channel: there already, or new from now on."""
-    caller = Caller(entry.channel, entry.did, entry.raw, name)
-    found = arrived(session, caller, region=region, now=at, conversation=entry.conversation)
+    found = arrived(session, caller, region=region, areas=areas, now=at, conversation=entry.conversation)
     session.flush()  # what comes next goes past the ORM
     return found
 

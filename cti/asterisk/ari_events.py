@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from cti.asterisk.wire import display_name, shown
+from cti.asterisk.wire import asserted, attestation, display_name, diverter, shown
 from cti.line import Caller, LineFailed
 
 RAW_CHARS_MAX = 80
 NAME_CHARS_MAX = 500
+ADDRESS_CHARS_MAX = 200
 CHANNELS_LISTED_MAX = 10_000
 ID_CHARS_MAX = 160  # Asterisk's AST_MAX_UNIQUEID is 150
 TAKEOVER = "takeover"  # our own argument when we move a channel to ourselves
@@ -125,11 +126,15 @@ def _entered(event: Mapping[str, Any]) -> Entered:
     channel = event["channel"]
     given: dict[str, str] = dict(_text(each).partition("=")[::2] for each in event["args"])
     known: Mapping[str, Any] = channel.get("channelvars") or {}
+    vouched = unquote(given.get("asserted", ""))
     caller = Caller(
         channel=_id(channel["id"]),
         did=shown(given.get("did") or _text(known.get("SANTRAL_DID", "")), RAW_CHARS_MAX),
         raw=shown(given.get("from") or _text(known.get("SANTRAL_RAW", "")), RAW_CHARS_MAX),
         name=shown(display_name(unquote(given.get("name") or _text(known.get("SANTRAL_NAME", "")))), NAME_CHARS_MAX),
+        asserted=shown(asserted(vouched), ADDRESS_CHARS_MAX),
+        diverted_from=shown(diverter(unquote(given.get("diverted", ""))), ADDRESS_CHARS_MAX),
+        attestation=attestation(vouched, unquote(given.get("attested", ""))),
     )
     why = TAKEOVER if TAKEOVER in given else AFTER if AFTER in given else "new"
     return Entered(caller.channel, caller, shown(_text(known.get("SANTRAL_CALL", "")), RAW_CHARS_MAX), why)

@@ -40,6 +40,11 @@ def path(*segments: str) -> str:
     return "/".join(quote(segment, safe="") for segment in segments)
 
 
+BRACKETED = re.compile(r"[^<,]*<([^<>]*)>([^,]*)")
+PRIVACY = re.compile(r";\s*privacy\s*=\s*\"?([a-z]+)", re.IGNORECASE)
+VERSTAT = re.compile(r";\s*verstat\s*=\s*([A-Za-z-]+)", re.IGNORECASE)
+PASSED = re.compile(r"TN-Validation-Passed(?:-([ABC]))?", re.IGNORECASE)
+ATTESTATIONS = frozenset("ABC")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
 
@@ -50,6 +55,48 @@ def display_name(from_header: str) -> str:
         return re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL)
     before, has_address, _ = text.partition("<")
     return before.strip() if has_address else ""
+
+
+def asserted(header: str) -> str:
+    """Whom a P-Asserted-Identity header (RFC 3325 section 9.1) names first: an address as hostile as it was, "" without one."""
+    return _first(header)[0]
+
+
+def diverter(header: str) -> str:
+    """Who sent the call on, by a Diversion header (RFC 5806): the last of them, which stands first; "" when he wants to stay
+    unnamed."""
+    address, parameters = _first(header)
+    wish = PRIVACY.search(parameters)
+    return "" if wish and wish[1].lower() != "off" else address
+
+
+def attestation(asserted_header: str, indicator: str) -> str:
+    """A | B | C when the trunk has verified the caller's signature (RFC 8588), else "".
+
+    Carriers put the result into P-Asserted-Identity, which they alone may write: `verstat=TN-Validation-Passed`, some with the
+    level behind it. Others say the level in a header of its own (`indicator`: P-Attestation-Indicator, Attestation-Info), which
+    counts only beside such a result: strangers can send that header too.
+    """
+    address, parameters = _first(asserted_header)
+    said = VERSTAT.search(address) or VERSTAT.search(parameters)
+    passed = PASSED.fullmatch(said[1]) if said else None
+    if passed is None:
+        return ""
+    levels = {passed[1] or "", *re.sub(r"[\s;]", "", indicator)} - {""}
+    return levels.pop() if len(levels) == 1 and levels <= ATTESTATIONS else ""
+
+
+def _first(header: str) -> tuple[str, str]:
+    """Address and parameters of a header's first value; a name before it may look like an address and is none. A name that never ends was
+    cut by somebody who wants his own address read: nothing is."""
+    text = header.lstrip()
+    if text.startswith('"'):
+        quoted = QUOTED.match(text)
+        text = text[quoted.end() :] if quoted else ""
+    if bracketed := BRACKETED.match(text):
+        return bracketed[1].strip(), bracketed[2]
+    address, _, parameters = text.partition(",")[0].partition(";")
+    return address.strip(), f";{parameters}"
 
 
 def shown(text: str, length_max: int) -> str:

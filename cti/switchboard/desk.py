@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from cti.db import AWAY, Database
 from cti.line import ChannelGone, DeviceRinging, DeviceStopped, Fact, MemberChanged, TalkEnded
+from cti.numbers import NO_AREAS, Areas
 from cti.records import effects
 from cti.switchboard.facts import agent_state, agent_states, take
 
@@ -60,10 +61,13 @@ Confirm = Callable[[DeviceRinging], Awaitable[bool]]
 class Switchboard:
     """`run()` writes facts until it is cancelled. `leads`: this node speaks for the switch."""
 
-    def __init__(self, db: Database, *, clock: Callable[[], dt.datetime], region: str, confirm: Confirm) -> None:
+    def __init__(
+        self, db: Database, *, clock: Callable[[], dt.datetime], region: str, confirm: Confirm, areas: Areas = NO_AREAS
+    ) -> None:
         self._db = db
         self._clock = clock
         self._region = region
+        self._areas = areas
         self._confirm = confirm
         self._facts: asyncio.Queue[Fact] = asyncio.Queue(FACTS_WAITING_MAX)
         self._held: deque[Fact] = deque(maxlen=HELD_MAX)
@@ -180,7 +184,7 @@ class Switchboard:
     def _take_all(self, session: Session, facts: Sequence[Fact]) -> None:
         _take_turn(session)
         for fact in facts:
-            take(fact, session, self._when(fact), self._region)
+            take(fact, session, self._when(fact), self._region, self._areas)
             session.flush()
 
     def _when(self, fact: Fact) -> dt.datetime:

@@ -6,6 +6,7 @@ which order and after which doubts, is in desk.py.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from dataclasses import dataclass
 from functools import singledispatch
@@ -27,7 +28,7 @@ from cti.events import (
     CallQueued,
     plain_of,
 )
-from cti.identity import Identification
+from cti.identity import UNSEEN_DAYS, Evidence, Identification
 from cti.ledger import EventRow
 from cti.line import (
     Caller,
@@ -41,6 +42,7 @@ from cti.line import (
     QueueLeft,
     TalkEnded,
 )
+from cti.numbers import NO_AREAS, Areas
 from cti.records import callbacks, contact_points, recordings, timeline
 from cti.records.conversations import Conversation, Offer
 
@@ -72,33 +74,63 @@ def arrived(
     *,
     region: str,
     now: dt.datetime,
+    areas: Areas = NO_AREAS,
+    unseen_days: int = UNSEEN_DAYS,
     claimed: bool = True,
     conversation: str = "",
 ) -> Arrival:
     """Write down a new call and who it may be. The same channel again gives the same conversation.
 
-    `conversation`: the id under which it goes on already, because the database was away when the call came.
+    `areas`: of our own numbers, for callers who come without an area code (see numbers.area_of). `conversation`: the id under which
+    it goes on already, because the database was away when the call came. `unseen_days`: see identity.expired.
     """
-    number = numbers.parse(caller.raw, region)
-    identification = contact_points.identify(session, number, now)
+    number = numbers.parse(caller.raw, region, numbers.area_of(caller.did, region, areas))
+    vouched = _vouched(caller, number, region)
+    given = Evidence(
+        now=now, attestation=vouched.attestation, diverted_from=vouched.diverted_from, unseen_days=unseen_days
+    )
+    identification = contact_points.identify(session, number, now, given)
     known = session.connection().scalar(CONVERSATION_OF, {"channel": caller.channel})
     if known is not None:
         return Arrival(known, number, identification)
-    row = _new_row(conversation or ledger.uuid7(now), caller, number, identification, now)
+    row = _new_row(conversation or ledger.uuid7(now), caller, number, identification, vouched, now)
     point = contact_points.ensure_form(session, "phone", number.e164, raw=number.raw, now=now) if number.e164 else None
     session.add(row)
-    ledger.append_all(session, _arrival_events(row, caller, number, identification, claimed), now=now)
+    ledger.append_all(session, _arrival_events(row, caller, number, identification, vouched, claimed), now=now)
     timeline.begin_call(session, row, point.id if point else None, now)
     return Arrival(row.id, number, identification)
 
 
+@dataclass(frozen=True)
+class _Vouched:
+    """What the trunk says of the caller beside his number. Evidence only: nobody is matched by it (docs/decisions/0012)."""
+
+    asserted: str
+    diverted_from: str
+    attestation: str
+
+    def shown(self, number: numbers.Number) -> dict[str, str] | None:
+        """What people may see: never the number of somebody who withheld it."""
+        told = {name: value for name, value in dataclasses.asdict(self).items() if value}
+        if number.kind is numbers.Kind.WITHHELD:
+            told.pop("asserted", None)
+        return told or None
+
+
+def _vouched(caller: Caller, number: numbers.Number, region: str) -> _Vouched:
+    asserted = numbers.parse(caller.asserted, region).e164 or ""
+    diverter = numbers.parse(caller.diverted_from, region)
+    return _Vouched("" if asserted == number.e164 else asserted, diverter.e164 or diverter.raw, caller.attestation)
+
+
 def _arrival_events(
-    row: Conversation, caller: Caller, number: numbers.Number, who: Identification, claimed: bool
+    row: Conversation, caller: Caller, number: numbers.Number, who: Identification, vouched: _Vouched, claimed: bool
 ) -> list[CallEvent]:
     return [
         CallArrived(
             conversation=row.id, channel=caller.channel, did=caller.did, raw=number.raw, number=number.e164,
             number_kind=number.kind.value, caller_name=row.caller_name, claimed=claimed,
+            **dataclasses.asdict(vouched),
         ),
         CallIdentified(
             conversation=row.id, outcome=who.outcome.value, level=int(who.level), method="caller_id",
@@ -108,13 +140,14 @@ def _arrival_events(
 
 
 def _new_row(
-    conversation: str, caller: Caller, number: numbers.Number, who: Identification, now: dt.datetime
+    conversation: str, caller: Caller, number: numbers.Number, who: Identification, vouched: _Vouched, now: dt.datetime
 ) -> Conversation:
     return Conversation(
         id=conversation, channel=caller.channel, did=caller.did[:40], raw=number.raw, number=number.e164,
         number_kind=number.kind.value, caller_name=caller.name.replace("\0", "")[:500], outcome=who.outcome.value, level=int(who.level),
         candidates=plain_of(who.candidates),
         subscription_id=who.carriers[0] if len(who.carriers) == 1 else None, state=calls.State.IVR.value, arrived_at=now,
+        evidence=vouched.shown(number),
     )  # fmt: skip
 
 
@@ -186,16 +219,16 @@ def _append(session: Session, event: CallEvent, now: dt.datetime, key: str | Non
 
 
 @singledispatch
-def take(fact: Fact, session: Session, now: dt.datetime, region: str) -> None:
+def take(fact: Fact, session: Session, now: dt.datetime, region: str, areas: Areas = NO_AREAS) -> None:
     """Write one fact. Facts about calls that are not ours (no conversation, no queue) leave no trace."""
 
 
 @take.register
-def _(fact: QueueJoined, session: Session, now: dt.datetime, region: str) -> None:
+def _(fact: QueueJoined, session: Session, now: dt.datetime, region: str, areas: Areas = NO_AREAS) -> None:
     row = of_channel(session, fact.channel)
     if row is None:
         caller = Caller(fact.channel, fact.did, fact.number_raw, "")
-        arrival = arrived(session, caller, region=region, now=now, claimed=False)
+        arrival = arrived(session, caller, region=region, areas=areas, now=now, claimed=False)
         row = session.get_one(Conversation, arrival.conversation)
     if row.state in (calls.State.IVR, calls.State.CLEARED):
         by = "flow" if fact.conversation else "fallback"
@@ -206,7 +239,7 @@ def _(fact: QueueJoined, session: Session, now: dt.datetime, region: str) -> Non
 
 
 @take.register
-def _(fact: DeviceRinging, session: Session, now: dt.datetime, region: str) -> None:
+def _(fact: DeviceRinging, session: Session, now: dt.datetime, region: str, areas: Areas = NO_AREAS) -> None:
     row = of_channel(session, fact.channel)
     if row is None or row.state == calls.State.ENDED or _offer(session, fact.device_channel) is not None:
         return
@@ -224,14 +257,14 @@ def _(fact: DeviceRinging, session: Session, now: dt.datetime, region: str) -> N
 
 
 @take.register
-def _(fact: DeviceStopped, session: Session, now: dt.datetime, region: str) -> None:
+def _(fact: DeviceStopped, session: Session, now: dt.datetime, region: str, areas: Areas = NO_AREAS) -> None:
     offer = _offer(session, fact.device_channel)
     if offer is not None:
         withdraw(session, offer, fact.reason, now, reconstructed=fact.reconstructed)
 
 
 @take.register
-def _(fact: DeviceAnswered, session: Session, now: dt.datetime, region: str) -> None:
+def _(fact: DeviceAnswered, session: Session, now: dt.datetime, region: str, areas: Areas = NO_AREAS) -> None:
     offer = _offer(session, fact.device_channel)
     if offer is None or offer.state != "offered":
         return
@@ -247,21 +280,21 @@ def _(fact: DeviceAnswered, session: Session, now: dt.datetime, region: str) -> 
 
 
 @take.register
-def _(fact: TalkEnded, session: Session, now: dt.datetime, region: str) -> None:
+def _(fact: TalkEnded, session: Session, now: dt.datetime, region: str, areas: Areas = NO_AREAS) -> None:
     offer = _offer(session, fact.device_channel)
     if offer is not None:
         _cleared(session, offer, fact.talked_s, fact.by, now)
 
 
 @take.register
-def _(fact: QueueLeft, session: Session, now: dt.datetime, region: str) -> None:
+def _(fact: QueueLeft, session: Session, now: dt.datetime, region: str, areas: Areas = NO_AREAS) -> None:
     row = of_channel(session, fact.channel)
     if row is not None:
         _withdraw_all(session, row.id, now)
 
 
 @take.register
-def _(fact: ChannelGone, session: Session, now: dt.datetime, region: str) -> None:
+def _(fact: ChannelGone, session: Session, now: dt.datetime, region: str, areas: Areas = NO_AREAS) -> None:
     row = of_channel(session, fact.channel)
     if row is not None:
         if row.state != calls.State.ENDED:
@@ -275,7 +308,7 @@ def _(fact: ChannelGone, session: Session, now: dt.datetime, region: str) -> Non
 
 
 @take.register
-def _(fact: MemberChanged, session: Session, now: dt.datetime, region: str) -> None:
+def _(fact: MemberChanged, session: Session, now: dt.datetime, region: str, areas: Areas = NO_AREAS) -> None:
     state, reason = agent_state(fact)
     ledger.append(session, AgentStateChanged(agent=fact.agent, state=state, reason=reason), now=now)
 

@@ -1,8 +1,10 @@
 """Whatever was dialled or written becomes one of four kinds, quickly and without an exception."""
 
 import csv
+import random
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import phonenumbers
@@ -17,23 +19,27 @@ FORMS = Path(__file__).parent / "data" / "written_forms.csv"
 REGIONS = ("TR", "DE", "US", "GB", "IT", "RU", "BR", "XK", "ZZ", "")
 
 
-def written_forms() -> list[tuple[str, str]]:
+def written_forms() -> list[dict[str, str]]:
+    """What was written, the area in which it is read, what it is (kind, e164, reason), whether a SIP address can hold it, who writes so."""
     with FORMS.open(encoding="utf-8", newline="") as file:
-        return [(row["written"], row["e164"]) for row in csv.DictReader(file)]
+        return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize(("written", "e164"), written_forms())
-def test_every_written_form_is_the_same_number(written, e164):
-    number = parse(written, "TR")
-    assert (number.kind, number.e164) == (Kind.E164, e164)
-    assert number.country == ("TR" if e164.startswith("+90") else "DE")
-    assert number.reason == ""
+@pytest.mark.parametrize("form", written_forms(), ids=lambda form: f"{form['written'][:30]!a} {form['area']}")
+def test_every_written_form_has_its_outcome(form):
+    number = parse(form["written"], "TR", form["area"])
+    assert (number.kind, number.e164 or "", number.reason) == (form["kind"], form["e164"], form["reason"]), form[
+        "source"
+    ]
 
 
 def test_the_file_of_written_forms_is_rich_and_each_form_is_there_once():
     forms = written_forms()
-    assert len(forms) >= 200
-    assert len({written for written, _ in forms}) == len(forms)
+    assert len(forms) >= 600
+    assert len({(form["written"], form["area"]) for form in forms}) == len(forms)
+    assert all(form["source"] for form in forms)
+    assert {form["kind"] for form in forms} == set(Kind)
+    assert {form["reason"] for form in forms} == {"", *numbers.REASONS}
 
 
 @pytest.mark.parametrize(
@@ -144,50 +150,171 @@ def test_no_text_of_a_telephone_s_signs_raises(raw, region):
     assert number.e164 is None or parse(number.e164, region).e164 == number.e164
 
 
-def _grouped(text: str, sign: str) -> str:
-    return text.replace(" ", sign)
+def odd_caller_ids(many: int, seed: int) -> Iterator[str]:
+    """What a broken exchange, a strange alphabet and a stranger with SIPp may send; always the same ones."""
+    chance = random.Random(seed)
+    pieces = [form["written"] for form in written_forms()] + [
+        *HOSTILE,
+        "@",
+        ";tag=",
+        "sip:",
+        "%00",
+        "\r\n",
+        "\x1b]0;",
+        "<",
+        ">",
+        '"',
+        "٣",
+    ]
+    for _ in range(many):
+        match chance.randrange(4):
+            case 0:
+                yield chance.randbytes(chance.randrange(200)).decode(
+                    chance.choice(["utf-8", "latin-1"]), "surrogateescape"
+                )
+            case 1:
+                yield "".join(chr(chance.randrange(0x110000)) for _ in range(chance.randrange(60)))
+            case 2:
+                yield "".join(chance.choices(pieces, k=chance.randrange(1, 6)))
+            case _:
+                letters = list(chance.choice(pieces))
+                chance.shuffle(letters)
+                yield "".join(letters)
 
 
+def test_ten_thousand_odd_caller_ids_are_answered_and_quickly():
+    took_s = []
+    for raw in odd_caller_ids(10_000, seed=4):
+        began = time.perf_counter()
+        number = parse(raw, "TR", "212")
+        took_s.append(time.perf_counter() - began)
+        assert (number.e164 is not None) == (number.kind is Kind.E164)
+        assert (number.reason != "") == (number.kind is Kind.MALFORMED)
+        assert len(number.raw) <= numbers.RAW_MAX
+        number.raw.encode()
+    assert sum(took_s) < 20
+    assert sorted(took_s)[-100] < 0.01, "99 of 100 within 10 ms"
+
+
+def digits_in(text: str, first: str) -> str:
+    """The text with its digits in the alphabet whose zero is `first`."""
+    return text.translate({ord("0") + each: chr(ord(first) + each) for each in range(10)})
+
+
+# From E.164 and the same with spaces (+49 30 123456) to what people and machines make of it.
 STYLES: dict[str, Callable[[str, str], str]] = {
     "e164": lambda plain, spaced: plain,
     "00": lambda plain, spaced: "00" + plain[1:],
-    "no plus": lambda plain, spaced: plain[1:],
+    "00 and spaces": lambda plain, spaced: "00" + spaced[1:],
     "spaces": lambda plain, spaced: spaced,
-    "double spaces": lambda plain, spaced: _grouped(spaced, "  "),
-    "no-break spaces": lambda plain, spaced: _grouped(spaced, "\u00a0"),
-    "narrow spaces": lambda plain, spaced: _grouped(spaced, "\u202f"),
-    "dashes": lambda plain, spaced: _grouped(spaced, "-"),
-    "en dashes": lambda plain, spaced: _grouped(spaced, "–"),
-    "dots": lambda plain, spaced: _grouped(spaced, "."),
-    "slashes": lambda plain, spaced: _grouped(spaced, "/"),
+    "double spaces": lambda plain, spaced: spaced.replace(" ", "  "),
+    "no-break spaces": lambda plain, spaced: spaced.replace(" ", "\u00a0"),
+    "narrow spaces": lambda plain, spaced: spaced.replace(" ", "\u202f"),
+    "dashes": lambda plain, spaced: spaced.replace(" ", "-"),
+    "en dashes": lambda plain, spaced: spaced.replace(" ", "–"),
+    "dots": lambda plain, spaced: spaced.replace(" ", "."),
+    "slashes": lambda plain, spaced: spaced.replace(" ", "/"),
     "brackets": lambda plain, spaced: "(" + spaced.replace(" ", ") ", 1),
     "sip": lambda plain, spaced: f"sip:{plain}@10.0.0.1;user=phone",
     "name-addr": lambda plain, spaced: f'"Someone" <sip:{plain}@carrier.example>;tag=7',
+    "asserted": lambda plain, spaced: f"<sip:{plain};verstat=TN-Validation-Passed@carrier.example>",
+    "diverted": lambda plain, spaced: f"<tel:{plain}>;reason=unconditional;privacy=off",
     "escaped": lambda plain, spaced: f"sip:%2B{plain[1:]}@10.0.0.1",
-    "tel": lambda plain, spaced: f"tel:{_grouped(spaced, '-')}",
+    "tel": lambda plain, spaced: f"tel:{spaced.replace(' ', '-')}",
     "label": lambda plain, spaced: f"Tel.: {spaced}",
     "extension": lambda plain, spaced: f"{spaced} dahili 12",
     "quotes": lambda plain, spaced: f"'{plain}'",
-    "fullwidth": lambda plain, spaced: plain.translate({ord(c): ord(c) + 0xFEE0 for c in "+0123456789"}),
-    "arabic": lambda plain, spaced: plain.translate({ord(c): 0x0660 + int(c) for c in "0123456789"}),
+    "fullwidth": lambda plain, spaced: digits_in(plain, "０").replace("+", "＋"),
+    "arabic": lambda plain, spaced: digits_in(spaced, "٠"),
     "direction marks": lambda plain, spaced: f"\u202a{spaced}\u202c",
 }
+NATIONAL_STYLES: dict[str, Callable[[str, str], str]] = {
+    "national": lambda nation, digits: nation,
+    "national digits": lambda nation, digits: f"0{digits}",
+    "without its zero": lambda nation, digits: digits,
+    "no plus": lambda nation, digits: f"90{digits}",
+    "code and zero": lambda nation, digits: f"+900{digits}",
+    "code twice": lambda nation, digits: f"+9090{digits}",
+}
+EXAMPLES = [
+    example
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+    for kind in phonenumbers.PhoneNumberType.values()
+    if (example := phonenumbers.example_number_for_type(region, kind))
+]
+OURS = [example for example in EXAMPLES if example.country_code == 90]
+
+
+@st.composite
+def valid_numbers(draw: st.DrawFn, examples: list[phonenumbers.PhoneNumber]) -> phonenumbers.PhoneNumber:
+    """One of the library's examples, or a number beside it: any country, any kind."""
+    example = draw(st.sampled_from(examples))
+    other = phonenumbers.PhoneNumber()
+    other.merge_from(example)
+    other.national_number = (example.national_number or 0) // 1000 * 1000 + draw(st.integers(0, 999))
+    return other if phonenumbers.is_valid_number(other) else example
 
 
 @pytest.mark.parametrize("style", STYLES)
-@given(st.data())
-def test_a_valid_number_comes_back_from_every_style(style, data):
-    area = data.draw(st.sampled_from(["212", "216", "312", "532", "533", "542", "555"]))
-    e164 = f"+90{area}{data.draw(st.integers(2_000_000, 4_439_999))}"
-    number = phonenumbers.parse(e164)
+@given(number=valid_numbers(EXAMPLES))
+def test_a_valid_number_of_any_country_comes_back_from_every_style(style, number):
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     spaced = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
-    if phonenumbers.is_valid_number(number):
-        assert parse(STYLES[style](e164, spaced), "TR").e164 == e164
+    written = STYLES[style](e164, re.sub(r"[^+0-9]+", " ", spaced))
+    assert parse(written, "TR", "212").e164 == e164, written
+
+
+@pytest.mark.parametrize("style", NATIONAL_STYLES)
+@given(number=valid_numbers(OURS))
+def test_a_number_of_the_region_comes_back_from_every_national_style(style, number):
+    nation = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+    digits = phonenumbers.national_significant_number(number)
+    written = NATIONAL_STYLES[style](nation, digits)
+    assert parse(written, "TR").e164 == f"+90{digits}", written
+
+
+# --- our own numbers and their areas ---
+
+
+def test_our_own_numbers_have_areas():
+    known = numbers.areas(" 02125550100 = 0212, 0850 555 01 00=312,", "TR")
+    assert known == {"+902125550100": "212", "+908505550100": "312"}
+    assert numbers.areas("", "TR") == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["02125550100", "02125550100=", "=212", "alice=212", "02125550100=12x", "02125550100=1,00902125550100=2"]
+)
+def test_a_wrong_text_of_areas_says_what_was_expected(text):
+    with pytest.raises(ValueError, match="expected"):
+        numbers.areas(text, "TR")
+
+
+@pytest.mark.parametrize(
+    ("did", "area"),
+    [("02125550100", "212"), ("+903125550100", "312"), ("08505550100", "232"), ("4440375", ""), ("05325550123", ""), ("03922283111", "392"),
+     ("+493023125123", ""), ("", ""), ("1001", "")],
+)  # fmt: skip
+def test_a_local_number_is_read_in_the_area_of_the_number_it_called(did, area):
+    assert numbers.area_of(did, "TR", {"+908505550100": "232"}) == area
+
+
+def test_what_the_operator_says_of_an_area_holds_against_the_number_itself():
+    assert numbers.area_of("02125550100", "TR", {"+902125550100": "216"}) == "216"
 
 
 def test_the_same_number_in_two_writings_is_the_same():
     assert same(parse("0532 555 01 23", "TR"), parse("+90 (532) 555/01/23", "DE"))
     assert not same(parse("05325550123", "TR"), parse("05335550145", "TR"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("+902125550101", "5550101"), ("+902125550101", "+905550101"), ("+904440375", "+902124440375")]
+)
+def test_a_number_that_only_ends_alike_is_never_the_same(one, other):
+    """The library has levels of likeness; its short one is a guess, never an identity."""
+    assert phonenumbers.is_number_match(one, other) == phonenumbers.MatchType.SHORT_NSN_MATCH
+    assert not same(parse(one, "TR"), parse(other, "TR", "312"))
 
 
 @pytest.mark.parametrize("raw", ["", "anonymous", "112", "alice"])

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from cti.asterisk import ari_events
 from cti.asterisk.ari_events import Garbled
 from cti.asterisk.wire import Unsafe, path
+from cti.line import Caller
 
 # --- the codec ---
 
@@ -68,6 +70,37 @@ def test_hostile_caller_is_only_text(name):
     for text in (said.caller.name, said.caller.raw, said.caller.did):
         assert len(text) <= 80
         assert not any(ord(letter) < 32 for letter in text)
+
+
+def entered(*args: str) -> Caller:
+    said = ari_events.read(json.dumps({"type": "StasisStart", "args": args, "channel": {"id": "1.0"}}))
+    assert isinstance(said, ari_events.Entered)
+    return said.caller
+
+
+def test_what_the_trunk_vouches_for_comes_with_the_caller():
+    vouched = quote("<sip:+905339998877;verstat=TN-Validation-Passed@carrier:5060>")
+    diverted = quote("<sip:+902125550199@carrier>;reason=unconditional")
+    caller = entered(
+        "did=+902125550100", "from=+905321112233", f"asserted={vouched}", f"diverted={diverted}", "attested=B"
+    )
+    assert caller.asserted == "sip:+905339998877;verstat=TN-Validation-Passed@carrier:5060"
+    assert caller.diverted_from == "sip:+902125550199@carrier"
+    assert caller.attestation == "B"
+
+
+def test_a_trunk_that_says_nothing_vouches_for_nobody():
+    caller = entered("did=+902125550100", "from=+905321112233", "asserted=", "diverted=", "attested=")
+    assert (caller.asserted, caller.diverted_from, caller.attestation) == ("", "", "")
+
+
+@given(st.text(max_size=400), st.text(max_size=400), st.text(max_size=400))
+def test_hostile_words_of_a_trunk_are_only_text(vouched, diverted, attested):
+    caller = entered(f"asserted={vouched}", f"diverted={diverted}", f"attested={attested}")
+    for text in (caller.asserted, caller.diverted_from):
+        assert len(text) <= ari_events.ADDRESS_CHARS_MAX
+        assert not any(ord(letter) < 32 for letter in text)
+    assert caller.attestation in {"", "A", "B", "C"}
 
 
 def rest_api() -> Path:

@@ -35,7 +35,7 @@ def test_every_placeholder_is_filled_and_asterisks_own_are_left_alone(tmp_path: 
     for name, text in written.items():
         assert not re.search(r"\{\{|\}\}\s*$|\{%|%\}|\bNone\b|Undefined", text, re.MULTILINE), name
     dialplan = written["extensions.conf"]
-    assert "StasisBroadcast(300,^santral,did=${SANTRAL_DID}:from=${SANTRAL_RAW}:name=${SANTRAL_NAME})" in dialplan
+    assert "StasisBroadcast(300,^santral,did=${SANTRAL_DID}:from=${SANTRAL_RAW}:name=${SANTRAL_NAME}:" in dialplan
     assert "${STRREPLACE(UNIQUEID,.,-)}" in dialplan
     assert "$[${GROUP_COUNT(ivr@stage)} > 200]" in dialplan
     assert "member => PJSIP/1002,1,1002,PJSIP/1002" in written["queues.conf"]
