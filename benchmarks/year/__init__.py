@@ -1,0 +1,1 @@
+"""A simulated year of calls: who calls when, and on which telephone, follows habits; then stated probabilities are held against it."""
