@@ -1,4 +1,5 @@
-"""Message -> contact point, timeline. A message never makes a customer: it is attached to a party only when there is no doubt."""
+"""Message -> contact point, timeline. A message never makes a customer: it is attached to a party only when there is no doubt. And an
+SMS that answers one of ours about a link settles that link."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from sqlalchemy.orm import Session
 from cti import identity, ledger
 from cti.events import InteractionReceived
 from cti.identity import LinkFact
-from cti.records import contact_points, timeline
+from cti.records import contact_points, link_notices, timeline
 from cti.records.contact_points import ContactPoint
-from cti.records.parties import Party
+from cti.records.parties import Party, current
 from cti.records.timeline import Interaction
 
 SUBJECT_MAX = 200  # characters kept; the rest is cut
@@ -56,7 +57,14 @@ class Received:
     new: bool
 
 
-def receive(session: Session, message: Message, now: dt.datetime, *, region: str = "TR") -> Received:
+def receive(
+    session: Session,
+    message: Message,
+    now: dt.datetime,
+    *,
+    region: str = "TR",
+    unseen_days: int = identity.UNSEEN_DAYS,
+) -> Received:
     """Put a message into the timeline, once for each (channel, external id).
 
     UnknownChannel names the channels that there are; UnknownParty; ValueError when the contact point cannot be one of its kind.
@@ -66,7 +74,8 @@ def receive(session: Session, message: Message, now: dt.datetime, *, region: str
     if there is not None:
         return Received(there, new=False)
     point = _contact_point(session, message, region, now)
-    row = _row(message, point, _whose(session, message, point, now), now)
+    party, link = _whose(session, message, point, now, unseen_days)
+    row = _row(message, point, party, link, now)
     try:
         with session.begin_nested():
             session.add(row)
@@ -76,16 +85,18 @@ def receive(session: Session, message: Message, now: dt.datetime, *, region: str
             raise
         return Received(there, new=False)
     ledger.append(session, _event(row), now=now)
+    if point is not None and message.direction == "in" and message.channel == link_notices.CHANNEL:
+        link_notices.reply(session, contact_point=point.id, text=message.text, now=now)
     return Received(row.id, new=True)
 
 
-def only_party(links: Sequence[LinkFact], now: dt.datetime) -> str | None:
-    """The party that alone is linked, as its own, to a contact point. A household, a line or a shared number leaves it open who
-    wrote, and so does a neighbour's."""
-    counted = [link for link in links if identity.matches(link, now)]
-    parties = {link.party for link in counted}
+def only_link(links: Sequence[LinkFact], now: dt.datetime, unseen_days: int = identity.UNSEEN_DAYS) -> LinkFact | None:
+    """The link to the party that alone is linked, as its own, to a contact point. A household, a line or a shared number leaves it open
+    who wrote, and so does a neighbour's."""
+    counted = [link for link in links if identity.matches(link, now, unseen_days)]
     doubt = any(link.role == "neighbour" or link.exclusivity == "shared" for link in counted)
-    return parties.pop() if len(parties) == 1 and not doubt else None
+    alone = len({link.party for link in counted}) == 1 and counted[0].party is not None
+    return counted[0] if alone and not doubt else None
 
 
 def _contact_point(session: Session, message: Message, region: str, now: dt.datetime) -> ContactPoint | None:
@@ -95,22 +106,29 @@ def _contact_point(session: Session, message: Message, region: str, now: dt.date
     return contact_points.ensure(session, contact.kind, contact.value, raw=contact.value, region=region, now=now)
 
 
-def _whose(session: Session, message: Message, point: ContactPoint | None, now: dt.datetime) -> str | None:
+def _whose(
+    session: Session, message: Message, point: ContactPoint | None, now: dt.datetime, unseen_days: int
+) -> tuple[str | None, str | None]:
+    """The party, and the link by which we know it; no link when somebody said whose it is."""
     if message.party is not None:
         if session.get(Party, message.party) is None:
             raise UnknownParty(f"expected the id of a party, got {message.party[:64]!r}")
-        return message.party
+        return current(session, message.party), None
     if point is None:
-        return None
-    return only_party(contact_points.links_of(session, point.value, point.kind, now=now), now)
+        return None, None
+    link = only_link(contact_points.links_of(session, point.value, point.kind, now=now), now, unseen_days)
+    return (link.party, link.link) if link else (None, None)
 
 
-def _row(message: Message, point: ContactPoint | None, party: str | None, now: dt.datetime) -> Interaction:
+def _row(
+    message: Message, point: ContactPoint | None, party: str | None, link: str | None, now: dt.datetime
+) -> Interaction:
     id_ = ledger.uuid7(now)
     return Interaction(
         id=id_, channel_id=message.channel, direction=message.direction, contact_point_id=point.id if point else None,
-        party_id=party, external_id=message.external_id or id_, subject=_stored(message.subject, SUBJECT_MAX),
-        text=_stored(message.text, TEXT_MAX), author=message.author, at=message.at,
+        party_id=party, party_by=link, external_id=message.external_id or id_,
+        subject=_stored(message.subject, SUBJECT_MAX), text=_stored(message.text, TEXT_MAX), author=message.author,
+        at=message.at,
     )  # fmt: skip
 
 

@@ -69,7 +69,10 @@ async def post_interaction(asked: InteractionAsked, user: Anybody, house: TheHou
     now = house.clock()
     with refusals():
         message = asked.message(user.name, now)
-        received = await house.db.work(intake.receive, message, now, region=house.settings.default_region)
+        received = await house.db.work(
+            intake.receive, message, now,
+            region=house.settings.default_region, unseen_days=house.settings.link_unseen_days,
+        )  # fmt: skip
     response.status_code = 201 if received.new else 200
     return received
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from cti import auth
 from cti.demo import history
 from cti.demo.people import IN_OUTAGE, Home, Person, homes
-from cti.records import contact_points, outages, parties, standing
+from cti.records import contact_points, links, outages, parties, standing
 from cti.records.contact_points import ContactPoint
 from cti.records.parties import Party, Subscription
 
@@ -179,7 +179,7 @@ def _add_line(session: Session, home: Home, internet: Subscription, holder: Part
         area=home.area, address=home.address, depends_on=internet, now=since,
     )  # fmt: skip
     point = contact_points.ensure(session, "phone", home.line, now=since)
-    contact_points.link(
+    links.link(
         session, point, subscription=line.id, role="line_number", source=SOURCE, by=BY, now=since, exclusivity="shared"
     )
     return line
@@ -188,6 +188,4 @@ def _add_line(session: Session, home: Home, internet: Subscription, holder: Part
 def _link(
     session: Session, point: ContactPoint, since: dt.datetime, *, party: str, role: str, exclusivity: str
 ) -> None:
-    contact_points.link(
-        session, point, party=party, role=role, exclusivity=exclusivity, source=SOURCE, by=BY, now=since
-    )
+    links.link(session, point, party=party, role=role, exclusivity=exclusivity, source=SOURCE, by=BY, now=since)

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ForeignKey, Row, String, UniqueConstraint, bindparam, select
+from sqlalchemy import ForeignKey, String, UniqueConstraint, bindparam, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import numbers
 from cti.db import Base
-from cti.events import LinkEnded, LinkMade
-from cti.identity import Evidence, Identification, LinkFact, Person, decide, matches
-from cti.ledger import append, uuid7
+from cti.identity import Evidence, Identification, LinkFact, Person, decide
+from cti.ledger import uuid7
 from cti.numbers import Kind, Number
-from cti.records.conversations import Conversation
-from cti.records.outages import Outage
+from cti.records.evidence import evidence
 from cti.records.parties import Subscription
 from cti.records.reach import Reach, fact, reached
-from cti.records.tickets import Ticket
 
 VALUE_MAX = 200
 KIND = re.compile(r"[a-z][a-z_]{0,15}")
@@ -87,21 +84,6 @@ LINKS_TO = (
     .where(ContactPoint.kind == bindparam("kind"), ContactPoint.value == bindparam("value"))
     .order_by(Link.id)
 )
-WITH_OPEN_TICKET = select(Ticket.subscription_id).where(
-    Ticket.subscription_id.in_(bindparam("ids", expanding=True)), Ticket.state == "open"
-)
-OPEN_OUTAGES = select(Outage.area, Outage.kind).where(
-    Outage.area.in_(bindparam("areas", expanding=True)),
-    Outage.started_at <= bindparam("now"),
-    Outage.closed_at.is_(None),
-)
-TALKED_BEFORE = (
-    select(Conversation.party_id)
-    .where(Conversation.number == bindparam("value"), Conversation.party_id.is_not(None))
-    .order_by(Conversation.arrived_at.desc())
-    .limit(1)
-)
-
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
@@ -150,88 +132,17 @@ def find(session: Session, kind: str, form: str) -> ContactPoint | None:
     return session.scalars(POINT, {"kind": kind, "value": form}).first()
 
 
-def link(
-    session: Session,
-    contact_point: ContactPoint,
-    *,
-    role: str,
-    source: str,
-    by: str,
-    now: dt.datetime,
-    party: str | None = None,
-    household: str | None = None,
-    subscription: str | None = None,
-    state: str = "unverified",
-    method: str = "",
-    exclusivity: str = "unknown",
-) -> Link:
-    """Say whose `contact_point` is: exactly one of party, household and subscription, by id. The same open link again changes nothing;
-    one that is worth more than the open one (see STATES) ends that and takes its place."""
-    if sum(each is not None for each in (party, household, subscription)) != 1:
-        raise ValueError("expected exactly one of party, household and subscription")
-    if state not in STATES:
-        raise ValueError(f"expected a state of {', '.join(STATES)}, got {state!r}")
-    new = Link(
-        id=uuid7(now), contact_point_id=contact_point.id, party_id=party, household_id=household,
-        subscription_id=subscription, role=role, exclusivity=exclusivity, source=source, state=state, method=method,
-        verified_at=now if state == "verified" else None, verified_by=by if state == "verified" else "", valid_from=now,
-    )  # fmt: skip
-    there = open_link(session, contact_point, party=party, household=household, subscription=subscription, role=role)
-    if there is not None and STATES.index(there.state) >= STATES.index(state):
-        return there
-    if there is not None:
-        end_link(session, there.id, reason="replaced", by=by, now=now)
-    session.add(new)
-    session.flush()
-    append(session, LinkMade(
-        link=new.id, contact_point=contact_point.id, party=party, household=household, subscription=subscription,
-        role=role, source=source, by=by,
-    ), now=now)  # fmt: skip
-    return new
-
-
-def open_link(
-    session: Session,
-    contact_point: ContactPoint,
-    *,
-    role: str,
-    party: str | None = None,
-    household: str | None = None,
-    subscription: str | None = None,
-) -> Link | None:
-    """The link of these ends and this role that has not ended."""
-    query = select(Link).where(
-        Link.contact_point_id == contact_point.id,
-        Link.party_id == party,
-        Link.household_id == household,
-        Link.subscription_id == subscription,
-        Link.role == role,
-        Link.valid_to.is_(None),
-    )
-    return session.scalars(query.order_by(Link.id)).first()
-
-
-def end_link(session: Session, link_id: str, *, reason: str, by: str, now: dt.datetime) -> bool:
-    """The link no longer holds from `now` on. False: it had ended before. LookupError when there is no such link."""
-    row = session.get(Link, link_id)
-    if row is None:
-        raise LookupError(f"expected the id of a link, got {link_id!r}")
-    if row.valid_to is not None:
-        return False
-    row.valid_to = now
-    append(session, LinkEnded(link=link_id, reason=reason, by=by), now=now)
-    return True
-
-
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def identify(session: Session, number: Number, now: dt.datetime) -> Identification:
-    """Who may be calling from `number`. At most ten queries, each by an index; none for a number that cannot match."""
+def identify(session: Session, number: Number, now: dt.datetime, given: Evidence | None = None) -> Identification:
+    """Who may be calling from `number`. At most ten queries, each by an index; none for a number that cannot match. `given`: what is
+    known besides the tables, such as what the trunk said and what the caller proved."""
+    given = Evidence(now=now) if given is None else given
     if number.kind is not Kind.E164 or number.e164 is None:
-        return decide(number, (), Evidence(now=now))
+        return decide(number, (), given)
     links = links_of(session, number.e164, now=now)
-    return decide(number, links, evidence(session, number.e164, links, now) if links else Evidence(now=now))
+    return decide(number, links, evidence(session, number.e164, links, given) if links else given)
 
 
 def links_of(session: Session, value: str, kind: str = "phone", *, now: dt.datetime) -> list[LinkFact]:
@@ -262,25 +173,6 @@ def of_party(session: Session, party_id: str) -> tuple[Contact, ...]:
     query = select(ContactPoint, Link).join(Link, Link.contact_point_id == ContactPoint.id)
     query = query.where(Link.party_id == party_id, Link.valid_to.is_(None)).order_by(ContactPoint.kind, Link.id)
     return tuple(Contact(point.kind, point.value, row.role, row.state, row.id) for point, row in session.execute(query))
-
-
-def evidence(session: Session, value: str, links: Iterable[LinkFact], now: dt.datetime) -> Evidence:
-    """What the tables know about the subscriptions that matching `links` lead to, and about earlier calls from `value`."""
-    reached = {each.id: each for link in links if matches(link, now) for each in link.subscriptions}
-    tickets = session.scalars(WITH_OPEN_TICKET, {"ids": list(reached)}) if reached else ()
-    areas = {each.area for each in reached.values() if each.area}
-    outages = session.execute(OPEN_OUTAGES, {"areas": list(areas), "now": now}).all() if areas else ()
-    down = {id_ for id_, each in reached.items() if any(_hits(outage, each.area, each.kind) for outage in outages)}
-    return Evidence(
-        now=now,
-        open_tickets=frozenset(filter(None, tickets)),
-        open_outages=frozenset(down | {id_ for id_, each in reached.items() if each.depends_on in down}),
-        talked_before=session.scalar(TALKED_BEFORE, {"value": value}),
-    )
-
-
-def _hits(outage: Row[str, str], area: str, kind: str) -> bool:
-    return outage.area == area and outage.kind in ("", kind)
 
 
 def _fact(link: Link, value: str, reach: Reach) -> LinkFact:

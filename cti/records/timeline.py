@@ -18,7 +18,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    Update,
     bindparam,
+    case,
     select,
     update,
 )
@@ -87,7 +89,17 @@ class Interaction(Base):
 
 IS_CHANNEL = select(Channel.id).where(Channel.id == bindparam("id"))
 CALLS = cast(Table, Interaction.__table__)
-RECORD_CALL = update(CALLS).where(CALLS.c.conversation == bindparam("wanted")).returning(CALLS.c.id)
+SAID: BindParameter[str | None] = bindparam("party", type_=String)
+# A call whose caller nobody named keeps the party that its number's link gave it; who is named counts for more than any link.
+RECORD_CALL = (
+    update(CALLS)
+    .where(CALLS.c.conversation == bindparam("wanted"))
+    .values(
+        party_id=case((SAID.is_not(None), SAID), (CALLS.c.party_by.is_not(None), CALLS.c.party_id)),
+        party_by=case((SAID.is_(None), CALLS.c.party_by)),
+    )
+    .returning(CALLS.c.id)
+)
 
 
 # With the contact's value, the ticket's number and the party's name; each of them may be None.
@@ -199,7 +211,8 @@ def begin_call(session: Session, conversation: Conversation, contact_point: str 
         seed_channels(session)  # the call goes on, whatever somebody forgot
     row = Interaction(
         id=ledger.uuid7(now), channel_id=PHONE, direction="in", conversation=conversation.id,
-        external_id=conversation.id, contact_point_id=contact_point, at=conversation.arrived_at, **_stands(conversation),
+        external_id=conversation.id, contact_point_id=contact_point, at=conversation.arrived_at, party_id=conversation.party_id,
+        **_stands(conversation),
     )  # fmt: skip
     session.add(row)
     return row.id
@@ -208,20 +221,49 @@ def begin_call(session: Session, conversation: Conversation, contact_point: str 
 def record_call(session: Session, conversation: Conversation, now: dt.datetime) -> str:
     """Bring the interaction of a call up to date; it is made when there is none yet. Returns its id."""
     session.flush()  # the statement goes past the ORM
-    known = session.connection().scalar(RECORD_CALL, {"wanted": conversation.id, **_stands(conversation)})
+    stands = {"wanted": conversation.id, "party": conversation.party_id, **_stands(conversation)}
+    known = session.connection().scalar(RECORD_CALL, stands)
     return known or begin_call(session, conversation, _phone(session, conversation.number), now)
 
 
 def _stands(conversation: Conversation) -> dict[str, str | None]:
     """What of a call changes while it lasts."""
     return {
-        "party_id": conversation.party_id,
         "subscription_id": conversation.subscription_id,
         "ticket_id": conversation.ticket_id,
         "subject": conversation.intent or "",
         "text": conversation.note or "",
         "author": conversation.agent or "",
     }
+
+
+# --- whose a contact was, found out afterwards ---
+
+
+def attribute(session: Session, contact_point: str, party: str, link: str, *, since: dt.datetime | None) -> int:
+    """What came from `contact_point` (later than `since`) and is nobody's is `party`'s, by this link. Returns how many there were."""
+    nobodys = update(Interaction).where(Interaction.contact_point_id == contact_point, Interaction.party_id.is_(None))
+    if since is not None:
+        nobodys = nobodys.where(Interaction.at > since)
+    return _count(session, nobodys.values(party_id=party, party_by=link))
+
+
+def reopen(session: Session, contact_point: str, link: str) -> int:
+    """What is somebody's by this link is nobody's again. Returns how many there were."""
+    return _count(session, _by(contact_point, link).values(party_id=None, party_by=None))
+
+
+def inherit(session: Session, contact_point: str, link: str, heir: str) -> None:
+    """What was somebody's by the one link is it by the other, which took its place."""
+    session.execute(_by(contact_point, link).values(party_by=heir))
+
+
+def _by(contact_point: str, link: str) -> Update:
+    return update(Interaction).where(Interaction.contact_point_id == contact_point, Interaction.party_by == link)
+
+
+def _count(session: Session, changed: Update) -> int:
+    return len(session.execute(changed.returning(Interaction.id)).all())
 
 
 def by_external_id(session: Session, channel: str, external_id: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cti.records import contact_points, parties, standing
+from cti.records import contact_points, links, parties, standing
 
 HIS, LANDLINE, SHARED = "+905325550123", "+902125550101", "+905339990000"
 
@@ -52,5 +52,5 @@ def _stranger(session: Session, name: str, role: str, now: dt.datetime) -> str:
 def _link(session: Session, number: str, now: dt.datetime, **whose: Any) -> str:
     """Returns the contact point's id."""
     point = contact_points.ensure(session, "phone", number, now=now)
-    contact_points.link(session, point, source="test", by="test", now=now, **whose)
+    links.link(session, point, source="test", by="test", now=now, **whose)
     return point.id

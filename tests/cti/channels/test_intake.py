@@ -17,9 +17,12 @@ from cti.channels import intake
 from cti.channels.intake import Contact, Message, Received
 from cti.db import Database
 from cti.events import InteractionReceived
-from cti.records import contact_points, parties, timeline
+from cti.records import contact_points, link_notices, links, parties, timeline
+from cti.records.contact_points import Link
+from cti.records.outbox import OutMessage
 from cti.records.parties import Party
 from cti.records.timeline import Interaction, UnknownChannel
+from tests.fakes import company
 
 
 @pytest_asyncio.fixture
@@ -40,7 +43,7 @@ def sms(now):
 async def linked(db: Database, now: dt.datetime, *, role: str = "owner", **whose: Any) -> None:
     def link(session: Session) -> None:
         point = contact_points.ensure(session, "phone", "0532 123 45 67", now=now)
-        contact_points.link(session, point, role=role, source="test", by="test", now=now, **whose)
+        links.link(session, point, role=role, source="test", by="test", now=now, **whose)
 
     await db.work(link)
 
@@ -134,3 +137,81 @@ async def test_hostile_text_stays_text_and_has_an_end(db, people, sms, now):
     row = await row_of(db, await db.work(intake.receive, message, now))
     assert row.text.startswith(hostile.replace("\x00", ""))
     assert (len(row.text), len(row.subject)) == (intake.TEXT_MAX, intake.SUBJECT_MAX)
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_disputed_link_made_somebodys_at_once_is_open_again(db, people, sms, now):
+    await linked(db, now, party=people["Ali"])
+    received = await db.work(intake.receive, sms, now)
+    row = await row_of(db, received)
+    assert row.party_id == people["Ali"]
+    assert await db.work(links.dispute, row.party_by, reason="not me", by="agent1", now=now)
+    row = await row_of(db, received)
+    assert (row.party_id, row.party_by) == (None, None)
+
+
+async def test_what_somebody_said_is_of_no_link(db, people, sms, now):
+    await linked(db, now, party=people["Ali"])
+    row = await row_of(db, await db.work(intake.receive, dataclasses.replace(sms, party=people["Veli"]), now))
+    assert (row.party_id, row.party_by) == (people["Veli"], None)
+
+
+async def test_a_link_that_nobody_was_met_on_for_longer_than_the_policy_allows_makes_nothing_his(db, people, sms, now):
+    await linked(db, now - dt.timedelta(days=40), party=people["Ali"])
+    row = await row_of(db, await db.work(intake.receive, sms, now, unseen_days=30))
+    assert row.party_id is None
+
+
+@pytest_asyncio.fixture
+async def asked_by_sms(db, now):
+    """Ali's wife gave a new number, and Ali was asked by SMS; the link and the code."""
+
+    def prepare(session: Session) -> tuple[str, str]:
+        home = company.load(session, now)
+        point = contact_points.ensure(session, "phone", "0544 555 01 99", now=now)
+        link = links.link(session, point, party=home.ayse, role="user", source="ivr", by="caller", now=now)
+        link_notices.notify(session, link, now)
+        text = session.scalars(select(OutMessage.text)).one()
+        return link.id, next(word for word in text.replace(",", " ").split() if len(word) == 6 and word.isdigit())
+
+    return await db.work(prepare)
+
+
+async def state_of(db: Database, link: str) -> str:
+    return await db.read(lambda session: session.get_one(Link, link).state)
+
+
+@pytest.mark.parametrize(("word", "state"), [("ONAY", "verified"), ("İptal", "disputed")])
+async def test_an_sms_that_answers_ours_settles_the_link_and_is_kept_like_every_other(
+    db, sms, now, asked_by_sms, word, state
+):
+    link, code = asked_by_sms
+    his = Contact(kind="phone", value=company.HIS)
+    answer = dataclasses.replace(sms, contact_point=his, text=f"{word} {code}")
+    first = await db.work(intake.receive, answer, now)
+    assert (first.new, await state_of(db, link)) == (True, state)
+    assert (await row_of(db, first)).text == f"{word} {code}"
+    assert not (await db.work(intake.receive, answer, now)).new, "the gateway told us twice"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channel": "whatsapp"},
+        {"direction": "out"},
+        {"contact_point": Contact(kind="phone", value="0544 555 01 99")},  # the very number that it is about
+        {"contact_point": Contact(kind="phone", value=company.SHARED)},
+        {"contact_point": None},
+        {"text": "ONAY 12345"},
+        {"text": "ONAY \u202e123456"},
+        {"text": "\x00" * 99},
+    ],
+)
+async def test_from_elsewhere_and_in_other_words_it_settles_nothing_and_is_kept(db, sms, now, asked_by_sms, changes):
+    link, code = asked_by_sms
+    his = Contact(kind="phone", value=company.HIS)
+    answer = dataclasses.replace(sms, **{"contact_point": his, "text": f"ONAY {code}", **changes})
+    assert (await db.work(intake.receive, answer, now)).new
+    assert await state_of(db, link) == "unverified"

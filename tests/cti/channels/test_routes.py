@@ -8,7 +8,7 @@ import pytest_asyncio
 from cti import auth, ledger
 from cti.channels import routes
 from cti.events import RecordsRead
-from cti.records import contact_points, parties, timeline
+from cti.records import contact_points, links, parties, timeline
 from tests.fakes.house import FakeHouse, application, browser
 
 HOSTILE = "<script>alert('x')</script> \"; EXEC System; {{7*7}} ${SHELL(id)}"
@@ -28,7 +28,7 @@ async def customer(db, now):
         timeline.seed_channels(session)
         ali = parties.add_party(session, name="Ali", source="test", now=now)
         point = contact_points.ensure(session, "phone", "0532 123 45 67", now=now)
-        contact_points.link(session, point, party=ali.id, role="owner", source="test", by="test", now=now)
+        links.link(session, point, party=ali.id, role="owner", source="test", by="test", now=now)
         return ali.id
 
     return await db.work(prepare)
