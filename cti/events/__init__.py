@@ -49,6 +49,7 @@ from cti.events.identity import (
     MessageSettled,
     PartiesMerged,
     PartiesUnmerged,
+    PinSet,
     ProofGiven,
     ProofRefused,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "PartiesUnmerged",
     "PartyAdded",
     "PartyConfirmed",
+    "PinSet",
     "ProofGiven",
     "ProofRefused",
     "Reason",

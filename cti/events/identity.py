@@ -93,13 +93,23 @@ class ProofRefused(CallEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class GuessingAlarmed(Event):
-    """So many wrong answers that somebody seems to be guessing. Once in a window for each key."""
+    """So many wrong answers that somebody seems to be guessing. Once a day for each key."""
 
     type = "guessing.alarmed"
     scope: str  # number | trunk | subscription | all
-    subject: str  # masked number, DID, subscription id, or ""
+    subject: str  # masked number; DID; id of the household, party or subscription whom the answers were about; ""
     count: int
     window_s: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinSet(Event):
+    """A party has another secret to key from now on, or none any more (`cleared`). The secret is nowhere written."""
+
+    type = "party.pin_set"
+    party: str
+    by: str
+    cleared: bool = False
 
 
 # --- lines ---

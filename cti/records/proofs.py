@@ -1,23 +1,283 @@
-"""Proof by keys or by answers: what somebody keyed against what the records know, with guesses counted and slowed."""
+"""Proof by keys or by answers: what somebody keyed against what the records know, and what follows for his call.
+
+The order in one piece of work: `may_try`, then `identify_by` or `narrow` and `check`, whatever came of the step before; then `apply` and
+`right`, or `wrong` and `refused`. A claim of None is checked like any other, so that a miss costs what a hit costs. Who claims what is in
+claims.py, the counting in guesses.py; what an agent asks goes through `ask`.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass, replace
 
-from sqlalchemy import String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import bindparam, or_, select
+from sqlalchemy.orm import Session
 
-from cti.db import Base
+from cti import ledger, proof
+from cti.events import CallIdentified, Candidate, ProofGiven, ProofRefused, plain_of, value_of
+from cti.identity import Identification, Level, Outcome
+from cti.proof import IDENTIFIERS, Factor
+from cti.records import codes, contact_points, links, pins, proposals, proved
+from cti.records.claims import NOTHING, Claim, about, claim_of, factors_of, identify_by, narrow
+from cti.records.conversations import Conversation
+from cti.records.guesses import may_try, right, slowed_s, wrong
+from cti.records.parties import HouseholdMember, Party
+from cti.records.proved import available, request_code
+
+__all__ = [
+    "Claim", "Verdict", "about", "answered_by", "apply", "ask", "available", "check", "claim_of", "identify_by", "is_about",
+    "may_try", "narrow", "refused", "request_code", "right", "slowed_s", "standing", "wrong",
+]  # fmt: skip
+
+ADULT_YEARS = 18
+ADULTS_MAX = 20  # of a household that are looked at
+CHILD = "child"  # role in a household whose birth date opens nothing
+ROLE = "user"  # of a link to whoever proved himself on that number
+CALLER = "caller"  # who proves by keys; everybody else is an agent who asked
+
+ADULTS = (
+    select(Party.id, Party.birth_date)
+    .where(
+        or_(
+            Party.id == bindparam("party"),
+            Party.id.in_(
+                select(HouseholdMember.party_id).where(
+                    HouseholdMember.household_id == bindparam("household"), HouseholdMember.role != CHILD
+                )
+            ),
+        ),
+        Party.birth_date <= bindparam("latest"),
+    )
+    .order_by(Party.id)
+    .limit(ADULTS_MAX)
+)
 
 
-class GuessCount(Base):
-    """Wrong answers of one number, trunk or subscription since the beginning of its window."""
+@dataclass(frozen=True)
+class Verdict:
+    """What an agent hears of an answer that he wrote down: never what the right one was."""
 
-    __tablename__ = "guesses"
+    right: bool
+    level: int  # that the call has now
+    slowed: bool = False  # not looked at: too many were wrong in this call
 
-    key: Mapped[str] = mapped_column(
-        String(100), primary_key=True
-    )  # number:+90… | trunk:+90… | subscription:<id> | all
-    since: Mapped[dt.datetime]
-    count: Mapped[int]
-    alarmed_at: Mapped[dt.datetime | None]
+
+# --- against the records ----------------------------------------------------------------------------------------------
+
+
+def check(
+    session: Session,
+    claim: Claim | None,
+    factor: Factor,
+    answer: str,
+    *,
+    conversation: str,
+    now: dt.datetime,
+    region: str = "TR",
+    area: str = "",
+) -> bool:
+    """Whether `answer`, as he keyed or said it, is right of the claim's customer: any adult's birth date, the party's PIN, the code that
+    was sent in this conversation (used up by it), or another number of his. Without a claim it is wrong after the same work. ValueError
+    for a factor that is no answer."""
+    who = answered_by(session, claim, factor, answer, conversation=conversation, now=now, region=region, area=area)
+    return who is not None
+
+
+def answered_by(
+    session: Session,
+    claim: Claim | None,
+    factor: Factor,
+    answer: str,
+    *,
+    conversation: str,
+    now: dt.datetime,
+    region: str = "TR",
+    area: str = "",
+) -> str | None:
+    """The same, and whose answer it was: the party's id, or "" when it does not tell one person from another. None: wrong."""
+    given = proof.read_answer(factor, answer, region=region, area=area) or NOTHING
+    match factor:
+        case Factor.BIRTH_DATE:
+            return _born(session, claim, given, now)
+        case Factor.PIN:
+            party = claim.party if claim and claim.party else NOTHING
+            return party if pins.is_pin(session, party, given) else None
+        case Factor.ONE_TIME_CODE:
+            used = codes.use(session, purpose=proved.PURPOSE, subject=conversation, code=given, now=now)
+            return "" if used is not None and claim is not None else None
+        case Factor.CUSTOMER_NUMBER | Factor.SUBSCRIPTION_NUMBER | Factor.LANDLINE:
+            found = identify_by(session, given, area=area, region=region, now=now)
+            return "" if found is not None and claim is not None and _same(found, claim) else None
+    raise ValueError(f"expected a factor that is an answer, got {factor}")
+
+
+def _born(session: Session, claim: Claim | None, answer: str, now: dt.datetime) -> str | None:
+    who = {
+        "party": claim.party if claim and claim.party else NOTHING,
+        "household": claim.household if claim and claim.household else NOTHING,
+        "latest": f"{now.year - ADULT_YEARS:04}-{now:%m-%d}",
+    }
+    adults = session.connection().execute(ADULTS, who).all()
+    return next((row.id for row in adults if proof.born(row.birth_date, answer)), None)
+
+
+def _same(one: Claim, other: Claim) -> bool:
+    return (one.household is not None and one.household == other.household) or (
+        one.party is not None and one.party == other.party
+    )
+
+
+# --- what follows -----------------------------------------------------------------------------------------------------
+
+
+def apply(
+    session: Session, conversation: str, claim: Claim, *, factor: str, by: str, now: dt.datetime
+) -> Identification:
+    """The caller proved `factor`, beside the claim's other ones: write it down, and make the claim's customer the call's.
+
+    What was proved of one customer never counts for another: a claim about somebody else begins anew, and does not replace what reached
+    a higher level. Once a KEYED caller's number turns out to be nobody's of his, a link is proposed. The same again changes nothing.
+    LookupError when there is no such conversation.
+    """
+    row = session.get(Conversation, conversation, with_for_update=True)
+    if row is None:
+        raise LookupError(f"expected the id of a conversation, got {conversation!r}")
+    same = _is_about(row, claim)
+    factors = tuple(dict.fromkeys((*(factors_of(row) if same else ()), *claim.factors, factor)))
+    level = max(proof.level(factors), Level(row.level) if same else Level.NONE)
+    if level < row.level or (same and set(factors) <= set(row.proof or ())):
+        return _stands(row)
+    claim = replace(claim, factors=factors, level=int(level))
+    who = proved.identification(session, row, claim, now)
+    row.subscription_id = claim.subscription or (row.subscription_id if same else None)
+    row.outcome, row.level, row.proof = who.outcome.value, int(level), list(factors)
+    row.candidates = plain_of(who.candidates)
+    _tell(session, row, who, claim, factor, by, now)
+    if level >= Level.KEYED:
+        _link(session, row, claim, who, by, now)
+    return Identification(who.outcome, level, who.candidates, who.carriers)
+
+
+def is_about(who: Identification, claim: Claim) -> bool:
+    """Whether what `apply` returned is the claim's customer. It is not when the call had proved more of another one before."""
+    return any(
+        (claim.household is not None and each.household == claim.household)
+        or (claim.party is not None and each.party == claim.party)
+        for each in who.candidates
+    )
+
+
+def _is_about(row: Conversation, claim: Claim) -> bool:
+    """Whether the call's candidates are the claim's customer, or he is one of them."""
+    return any(
+        (claim.household is not None and each["household"] == claim.household)
+        or (claim.party is not None and each["party"] == claim.party)
+        for each in row.candidates
+    )
+
+
+def _tell(
+    session: Session, row: Conversation, who: proved.Proved, claim: Claim, factor: str, by: str, now: dt.datetime
+) -> None:
+    method = "agent" if by != CALLER else "narrowing" if factor == Factor.LAST_FOUR else "keys"
+    ledger.append_all(session, [
+        ProofGiven(
+            conversation=row.id, factor=factor, factors=claim.factors, level=claim.level,
+            subscription=row.subscription_id, by=by,
+        ),
+        CallIdentified(
+            conversation=row.id, outcome=row.outcome, level=row.level, method=method, candidates=who.candidates,
+            unlinked=who.unlinked,
+        ),
+    ], now=now)  # fmt: skip
+
+
+def _link(session: Session, row: Conversation, claim: Claim, who: proved.Proved, by: str, now: dt.datetime) -> None:
+    """The number was seen with him; or, when it is nobody's of his, whether it shall be is asked."""
+    if row.number is None:
+        return
+    point = contact_points.ensure_form(session, "phone", row.number, raw=row.raw, now=now).id
+    if not who.unlinked:
+        links.seen(
+            session, point, now=now, party=claim.person, household=claim.household, subscription=claim.subscription
+        )
+        return
+    reason = "agent" if by != CALLER else "narrowing" if Factor.LAST_FOUR in claim.factors else "keyed"
+    party = claim.person or (claim.party if claim.household is None else None)
+    proposals.propose(
+        session, contact_point=point, party=party, household=None if party else claim.household, role=ROLE, reason=reason,
+        conversation=row.id, now=now,
+    )  # fmt: skip
+
+
+def refused(session: Session, conversation: str, factor: str, why: str, *, by: str, now: dt.datetime) -> None:
+    """An answer was wrong, or (`slowed`) not looked at; the latter is written once for each question of a call, however often he tries."""
+    key = f"slowed:{conversation}:{factor}:{by}"[:200] if why == "slowed" else None
+    ledger.append(session, ProofRefused(conversation=conversation, factor=factor, why=why, by=by), now=now, key=key)
+
+
+def standing(session: Session, conversation: str) -> Identification | None:
+    """Who the caller is by what was proved in this conversation; None when nothing was."""
+    row = session.get(Conversation, conversation)
+    return None if row is None or not row.proof else _stands(row)
+
+
+def _stands(row: Conversation) -> Identification:
+    candidates = value_of(tuple[Candidate, ...], row.candidates)
+    carriers = (row.subscription_id,) if row.subscription_id else ()
+    return Identification(Outcome(row.outcome), Level(row.level), candidates, carriers)
+
+
+# --- an agent asks ----------------------------------------------------------------------------------------------------
+
+
+def ask(
+    session: Session, conversation: str, factor: Factor, text: str, *, by: str, region: str, area: str, now: dt.datetime
+) -> Verdict:
+    """What the caller answered to an agent (`by`): about the party whom an agent confirmed, or else about whom the call is already.
+
+    Heard also while the customer's keys are slowed, so that strangers can keep nobody out, but only AGENT_WRONG_MAX wrong times in a call;
+    counted like any other. LookupError when there is no such conversation, ValueError for a factor that is no answer.
+    """
+    row = session.get(Conversation, conversation)
+    if row is None:
+        raise LookupError(f"expected the id of a conversation, got {conversation!r}")
+    claim = about(session, row, row.party_id) if row.party_id else claim_of(row)
+    customer = claim.customer if claim else None
+    may_try(session, number=row.number, did=row.did, customer=customer, now=now)  # for its turn, not its answer
+    if _wrong_here(session, conversation) >= proof.AGENT_WRONG_MAX:
+        refused(session, conversation, factor, "slowed", by=by, now=now)
+        return Verdict(False, row.level, slowed=True)
+    shown = _shown(session, row, claim, factor, text, region=region, area=area, now=now)
+    if shown is None:
+        wrong(session, number=row.number, did=row.did, customer=customer, now=now)
+        refused(session, conversation, factor, "wrong", by=by, now=now)
+        return Verdict(False, row.level)
+    who = apply(session, conversation, shown, factor=factor, by=by, now=now)
+    if who.level >= Level.KEYED and is_about(who, shown):
+        right(session, customer=shown.customer)
+    return Verdict(True, int(who.level))
+
+
+def _shown(
+    session: Session,
+    row: Conversation,
+    claim: Claim | None,
+    factor: Factor,
+    text: str,
+    *,
+    region: str,
+    area: str,
+    now: dt.datetime,
+) -> Claim | None:
+    """The claim with this answer; a number of the bill may as well say that the call is about another customer. None: wrong."""
+    if factor in IDENTIFIERS:
+        return identify_by(session, text, area=area, region=region, now=now)
+    person = answered_by(session, claim, factor, text, conversation=row.id, now=now, region=region, area=area)
+    return None if person is None or claim is None else replace(claim, person=person or None)
+
+
+def _wrong_here(session: Session, conversation: str) -> int:
+    """Wrong answers that agents wrote down in this conversation."""
+    told = (each.event for each in ledger.of_conversation(session, conversation))
+    return sum(isinstance(each, ProofRefused) and each.why == "wrong" and each.by != CALLER for each in told)

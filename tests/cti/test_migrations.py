@@ -14,6 +14,13 @@ from cti import migrations
 from cti.db import Database, sqlite_engine
 from tests import postgresql
 
+# SQLite cannot tell what an index on an expression is made of.
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore:Skipped unsupported reflection of expression-based index:sqlalchemy.exc.SAWarning"
+    ),
+    pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index:UserWarning"),
+]
 ROOT = Path(__file__).parents[2]
 
 

@@ -2,7 +2,7 @@
 and imports that can be undone."""
 
 from alembic import op
-from sqlalchemy import JSON, Column, Double, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, Column, Double, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
 
 from cti.db import UtcDateTime
 
@@ -152,9 +152,13 @@ def _columns() -> None:
     op.add_column("parties", Column("merged_into_id", String(36), nullable=True))
     op.add_column("parties", Column("pin_hash", String(200), nullable=True))
     op.create_index("ix_parties_merged_into_id", "parties", ["merged_into_id"])
+    op.create_index(
+        "ix_subscriptions_last_four", "subscriptions", [text("substr(line_number, length(line_number) - 3)")]
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_subscriptions_last_four", "subscriptions")
     op.drop_index("ix_parties_merged_into_id", "parties")
     op.drop_column("parties", "pin_hash")
     op.drop_column("parties", "merged_into_id")
