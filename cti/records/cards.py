@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, or_, select
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cti import numbers
 from cti.records.contact_points import Contact, links_to, of_party
-from cti.records.parties import Household, HouseholdMember, Party, Subscription, fold, subscriptions_of
+from cti.records.parties import Household, HouseholdMember, Party, Subscription, current, fold, subscriptions_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class PartyCard:
 
 
 def card(session: Session, party_id: str) -> PartyCard:
-    """Everything that stands on one party's card; LookupError when there is no such party."""
+    """Everything that stands on one party's card, or on the card of whom it was merged into; LookupError when there is no such party."""
+    party_id = current(session, party_id)
     party = session.get(Party, party_id)
     if party is None:
         raise LookupError(f"expected the id of a party, got {party_id!r}")
@@ -134,15 +135,21 @@ def _service(row: Subscription, party_id: str) -> Service:
 
 
 def search(session: Session, text: str, limit: int = 20, *, region: str = "TR") -> list[Party]:
-    """Parties by customer, subscription or telephone number (exact), then by the beginnings of all words of a name."""
-    found = {party.id: party for party in _by_number(session, text.strip(), region, limit)}
+    """Parties by customer, subscription or telephone number (exact), then by the beginnings of all words of a name. What was merged is
+    found by its old name and number, as the party that was kept."""
+    found = [*_by_number(session, text.strip(), region, limit)]
     words = fold(text).split()
     if words:
         haystack = " " + Party.search_text
         query = select(Party).where(*(haystack.contains(" " + word, autoescape=True) for word in words))
-        for party in session.scalars(query.order_by(Party.search_text, Party.id).limit(limit)):
-            found.setdefault(party.id, party)
-    return list(found.values())[:limit]
+        found += session.scalars(query.order_by(Party.search_text, Party.id).limit(limit))
+    return _kept(session, found)[:limit]
+
+
+def _kept(session: Session, parties: Iterable[Party]) -> list[Party]:
+    """Each of them once, and for a merged one whom it was merged into."""
+    ids = dict.fromkeys(current(session, each.id) if each.merged_into_id else each.id for each in parties)
+    return [party for each in ids if (party := session.get(Party, each)) is not None]
 
 
 def _by_number(session: Session, text: str, region: str, limit: int) -> Sequence[Party]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import unicodedata
 
-from sqlalchemy import ForeignKey, String, or_, select
+from sqlalchemy import ForeignKey, Index, String, or_, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import numbers
 from cti.db import Base
 from cti.events import PartyAdded
 from cti.ledger import append, uuid7
+from cti.names import fold as fold
 
 SUBSCRIPTIONS_MAX = 500  # of one customer that are looked at; more belong to a company whose calls agents sort out
+MERGED_MAX = 1000  # parties in one chain of merges; more is a circle that nobody should have been able to make
 
 
 class Party(Base):
@@ -59,6 +60,8 @@ class Subscription(Base):
     when the DSL is."""
 
     __tablename__ = "subscriptions"
+    # For who keys the last four digits of his line: see lines.ending_with.
+    __table_args__ = (Index("ix_subscriptions_last_four", text("substr(line_number, length(line_number) - 3)")),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     number: Mapped[str] = mapped_column(String(32), unique=True)  # the subscription number on the bill
@@ -135,7 +138,7 @@ def add_subscription(
     depends_on: Subscription | None = None,
     status: str = "active",
 ) -> Subscription:
-    """A new service. `line_number` is E.164, and is recognised only once it is linked too (contact_points.link, line_number)."""
+    """A new service. `line_number` is E.164, and is recognised only once it is linked too (links.link, line_number)."""
     if line_number is not None and not numbers.E164.fullmatch(line_number):
         raise ValueError(f"expected a line number as E.164, got {line_number!r}")
     subscription = Subscription(
@@ -150,14 +153,16 @@ def add_subscription(
 
 # --- finding ----------------------------------------------------------------------------------------------------------
 
-LETTERS = str.maketrans({"ı": "i", "ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
 
-
-def fold(text: str) -> str:
-    """What two writings of one name have in common: `İPEK Çağrı` and `ipek cagri`. Turkish ı, I, İ and i are one letter here."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return " ".join(bare.translate(LETTERS).split())
+def current(session: Session, party_id: str) -> str:
+    """Who stands for `party_id` today: itself, or whom it was merged into (see records/merges.py). Whoever writes down a party asks
+    this first. An unknown id comes back as it is."""
+    for _ in range(MERGED_MAX):
+        into = session.scalar(select(Party.merged_into_id).where(Party.id == party_id))
+        if into is None:
+            return party_id
+        party_id = into
+    raise ValueError(f"expected at most {MERGED_MAX} merges one after another, {party_id!r} goes on")
 
 
 def subscriptions_of(session: Session, party_id: str) -> list[Subscription]:
