@@ -25,6 +25,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from cti import sqlite_turn
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -196,7 +198,7 @@ class _Sqlite:
     def _commit(self, group: list[_Job]) -> None:
         with Session(self._engine, expire_on_commit=False) as session:
             try:
-                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+                _begin_to_write(session)
                 alone = len(group) == 1
                 for job in group:
                     self._run(session, job, alone=alone)
@@ -326,6 +328,12 @@ def _may_go_better(error: Exception) -> bool:
     return isinstance(error, Beaten | IntegrityError) or state in (DEADLOCK, NOT_SERIAL)
 
 
+def _begin_to_write(session: Session) -> None:
+    driver: Any = session.connection().connection.driver_connection
+    if not sqlite_turn.take(driver):
+        session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def _done(session: Session, run: Callable[[Session], T]) -> T:
     """The piece of work, and what it left to be said at its end."""
     result = run(session)
@@ -369,7 +377,7 @@ def sqlite_engine(url: str) -> Engine:
         connection.isolation_level = None  # pysqlite's own BEGIN would come too late for savepoints
         cursor = connection.cursor()
         for pragma in (
-            "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON", "wal_autocheckpoint=1000",
+            "journal_mode=WAL", "synchronous=FULL", f"busy_timeout={sqlite_turn.BUSY_MS}", "foreign_keys=ON", "wal_autocheckpoint=1000",
             "journal_size_limit=67108864", "trusted_schema=OFF",
         ):  # fmt: skip
             cursor.execute(f"PRAGMA {pragma}")

@@ -73,7 +73,8 @@ async def test_a_carrier_may_come_after_what_it_carries(db, tmp_path, now):
 
 
 async def test_more_rows_than_a_piece_are_loaded_piece_by_piece(db, tmp_path, now, monkeypatch):
-    monkeypatch.setattr(imports, "PIECE_ROWS", 7)
+    for name in ("PIECE_MIN", "PIECE_FIRST", "PIECE_MAX"):
+        monkeypatch.setattr(imports, name, 7)
     text = "external_id,name,household,phones\n" + "".join(
         f"{n},Party {n},home {n % 5},0532 555 {n:02} 00\n" for n in range(40)
     )

@@ -1,0 +1,60 @@
+"""What the commands of `santral` have in common: settings or a clear end, progress for people, expected trouble in one line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import typer
+import uvloop
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from cti import migrations
+from cti.config import Settings
+from cti.db import Database
+
+
+def say(text: str) -> None:
+    """Progress, for people: one line on standard error."""
+    typer.echo(f"  {text}", err=True)
+
+
+def settings() -> Settings:
+    """The settings, or an end with the name of the one that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for fault in error.errors():
+            typer.echo(f"SANTRAL_{str(fault['loc'][0]).upper()}: {fault['msg']}, got {fault['input']!r}", err=True)
+        raise typer.Exit(2) from None
+
+
+@asynccontextmanager
+async def database(chosen: Settings) -> AsyncIterator[Database]:
+    """The database with today's tables, for one command."""
+    opened = Database(chosen.database)
+    try:
+        await opened.work(_up_to_date)
+        yield opened
+    finally:
+        await opened.close()
+
+
+def _up_to_date(session: Session) -> None:
+    migrations.upgrade(session.connection())
+
+
+def finish(work: Coroutine[Any, Any, int | None], *expected: type[Exception]) -> None:
+    """Run `work` and end with its exit code; trouble of an `expected` kind, of the database and of files is one line, not a trace."""
+    told: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *expected)
+    try:
+        code = uvloop.run(work) or 0
+    except told as error:
+        typer.echo(f"santral: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    raise typer.Exit(code)
