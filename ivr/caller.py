@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from cti.records import outages, tickets
+from cti.identity import Outcome
+from cti.records import lines, outages, tickets
 from cti.records.outages import OutageRow
 from cti.records.parties import Subscription
 from cti.switchboard import Arrival
@@ -32,11 +33,18 @@ def outside(arrival: Arrival, *, region: str, zone: ZoneInfo, now: dt.datetime) 
     }
 
 
+def may_be_known(arrival: Arrival) -> bool:
+    """Whether `inside` can know anything: of his own lines, or, of a number that nobody has, of the lines that are down."""
+    who = arrival.identification
+    return arrival.written and (bool(who.subscriptions) or (who.outcome is Outcome.NONE and bool(arrival.number.e164)))
+
+
 def inside(session: Session, arrival: Arrival, *, zone: ZoneInfo, now: dt.datetime) -> dict[str, Value]:
-    """His lines, their open tickets and outages; nothing unless the number belongs to exactly one customer."""
+    """His lines, their open tickets and outages, when the number belongs to exactly one customer; of an unknown number only whether it
+    makes sense to ask him for the last digits of his line."""
     who = arrival.identification
     if not who.subscriptions:
-        return {}
+        return {"lines_down": lines.lines_down(session, now)}
     hitting = outages.hitting(session, who.subscriptions, now)
     faults = {each.subscription for each in tickets.open_for(session, who.carriers) if each.matter == FAULT}
     return _of_lines(session, who.carriers, faults) | _of_outages(hitting, zone, now)

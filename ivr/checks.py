@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from cti.line import Digits, Silence
 from ivr import engine, prompts, steps
 from ivr.document import Document
-from ivr.facts import callers
+from ivr.facts import callers, proved
 from ivr.graph import reached, routes, spoken
-from ivr.nodes import Ask, Facts, Language, Menu, Message, Node, Queue, Ticket
+from ivr.nodes import Ask, Facts, Language, Link, Menu, Message, Node, Prove, Queue, Ticket
 
 STATES_MAX = 5000  # places at which one caller can stand; a flow with more of them is not checked any further
 SALES = "sales"
@@ -187,6 +187,10 @@ def _outcomes(node: Node) -> Iterable[steps.Heard]:
             return [Silence(), Digits("*"), Digits(long_enough), *([Digits("1")] if node.keys_min > 1 else [])]
         case Message():
             return [steps.Done({"message": "checked", "message_s": 7.0}), steps.Failed("checked"), steps.Gone()]
+        case Prove():
+            return [steps.Done(proved(node.level)), steps.Refused(), steps.Failed("checked"), steps.Gone()]
+        case Link():
+            return [steps.Done({"link_offer": False}), steps.Failed("checked"), steps.Gone()]
         case _:
             known = {"ticket_number": "100005"}
             done = [steps.Done(known, new=True), steps.Done(known, new=False)]
@@ -201,10 +205,14 @@ def _named(heard: steps.Heard) -> str:
             return "noinput"
         case steps.Done({"message": _}):
             return "kept"
-        case steps.Done(_, new):
+        case steps.Done({"ticket_number": _}, new):
             return "opened" if new else "existing"
+        case steps.Done():
+            return "done"
         case steps.Noted():
             return "noted"
+        case steps.Refused():
+            return "refused"
         case steps.Failed():
             return "failed"
         case steps.Gone():
@@ -213,7 +221,7 @@ def _named(heard: steps.Heard) -> str:
 
 def _left_alone(heard: steps.Heard, following: _Place) -> bool:
     """Nothing that the caller could carry away came of it, and no way to a person was even offered."""
-    unhelped = isinstance(heard, steps.Noted | steps.Failed)
+    unhelped = isinstance(heard, steps.Noted | steps.Refused | steps.Failed)
     return unhelped and any(isinstance(effect, steps.HangUp) for effect in following.step.effects)
 
 

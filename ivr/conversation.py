@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import hashlib
-import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar, assert_never
 from zoneinfo import ZoneInfo
@@ -33,10 +31,10 @@ from cti.events import (
 )
 from cti.journal import Journal
 from cti.line import Ask, Digits, HungUp, Line, LineFailed, Silence, ToQueue
-from cti.records import tickets
 from cti.switchboard import Arrival
 from ivr import caller, engine, prompts, steps, store
-from ivr.keeping import AWAY_S, KEEP_S, SHOWN_MAX, Clock, Keeper, Means, Report, Wishes, nothing
+from ivr.deeds import Deeds
+from ivr.keeping import AWAY_S, KEEP_S, SHOWN_MAX, Clock, Keeper, Means, Report, Wishes, message_name, nothing
 from ivr.nodes import Value
 from ivr.prompts import Piece
 from ivr.voice import Voice
@@ -44,9 +42,7 @@ from ivr.voice import Voice
 log = structlog.get_logger(__name__)
 
 FACTS_S = 1.0  # deadlines of the call path, each for one piece of database work
-TICKET_S = 2.0
 QUEUED_S = 1.0
-MESSAGE_NAME_MAX = 80
 
 T = TypeVar("T")
 
@@ -92,8 +88,9 @@ class _Call:
     def __init__(
         self, line: Line, arrival: Arrival, means: Means, flow: store.Published, resumed: store.Kept | None
     ) -> None:
-        self.line, self.arrival, self.means, self.flow = line, arrival, means, flow
+        self.line, self.means, self.flow = line, means, flow
         self.keeper = Keeper(line, arrival, means, flow.version, resumed)
+        self.deeds = Deeds(self.keeper, means, keep=self._keep, text=self._text)
         self.log = log.bind(call=line.caller.channel)
         self.session = engine.Session(flow.document.id, flow.document.start, means.settings.language)
         self.facts: Mapping[str, Value] = {}
@@ -159,15 +156,15 @@ class _Call:
     # --- where it begins
 
     async def _gather(self) -> dict[str, Value]:
-        settings, now = self.means.settings, self.means.clock()
+        arrival, settings, now = self.keeper.arrival, self.means.settings, self.means.clock()
         zone = ZoneInfo(settings.time_zone)
-        known = caller.outside(self.arrival, region=settings.default_region, zone=zone, now=now)
-        known["degraded"] = not self.arrival.written
-        if self.arrival.identification.subscriptions:
-            known["degraded"] = True  # until what we know of him could be read: a customer is not served as a stranger
+        known = caller.outside(arrival, region=settings.default_region, zone=zone, now=now)
+        # Until what we know of him could be read: a customer is not served as a stranger.
+        known["degraded"] = not arrival.written or bool(arrival.identification.subscriptions)
+        if caller.may_be_known(arrival):
             with self.keeper.patience("facts"):
                 async with asyncio.timeout(AWAY_S if self.means.away() else FACTS_S):
-                    known |= await self.means.db.read(caller.inside, self.arrival, zone=zone, now=now)
+                    known |= await self.means.db.read(caller.inside, arrival, zone=zone, now=now)
                     known["degraded"] = False
         return known
 
@@ -282,7 +279,7 @@ class _Call:
             case steps.WaitKeys():
                 return await self._keys(wait)
             case steps.WaitDone(effect):
-                return await self._open(effect)
+                return await self.deeds.do(effect)
             case steps.WaitMessage():
                 return await self._message(wait)
             case _:
@@ -300,47 +297,25 @@ class _Call:
         self.log.info(what, node=wait.node, digits=_masked(wait, heard))
         return heard
 
-    async def _open(self, wanted: steps.OpenTicket) -> steps.Heard:
-        """Durable before anybody says so: what has no answer in time was not opened, as far as the caller is told. It is noted in the
-        journal then; should it have been opened all the same, the replay finds that out."""
-        opened: tickets.Opened | None = None
-        with self.keeper.patience("ticket"):
-            opened = await self._keep(TICKET_S, self._opening(wanted), visit=self._visit(wanted))
-        if opened is None:
-            report = Report(wanted.matter, self._visit(wanted), wanted.subscription, self._text(wanted))
-            return steps.Noted() if await self.keeper.noted(report) else steps.Failed("the ticket store did not answer")
-        self.log.info("ticket.opened", node=wanted.node, number=opened.number, new=opened.new)
-        return steps.Done({"ticket_number": opened.number}, new=opened.new)
-
-    def _opening(self, wanted: steps.OpenTicket) -> Callable[[Db, dt.datetime], tickets.Opened]:
-        text, visit = self._text(wanted), self._visit(wanted)
-        return lambda db, now: tickets.open_for_visit(
-            db, visit=visit, subscription=wanted.subscription, party=caller.party(self.arrival), matter=wanted.matter,
-            channel="phone", conversation=self.conversation, text=text, now=now,
-        )  # fmt: skip
-
-    def _text(self, wanted: steps.OpenTicket) -> str:
-        return prompts.text(self._pieces((wanted.text,))) if wanted.text else ""
-
-    def _visit(self, wanted: steps.OpenTicket | steps.WaitMessage) -> str:
-        return f"{self.conversation}:{wanted.node}:{wanted.visit}"
-
     async def _message(self, wait: steps.WaitMessage) -> steps.Heard:
         """A report in the caller's own words: kept on this machine before he is told that it is."""
         with self.keeper.patience("keep"):
             await self._keep(self.keeper.keep_s)
         self.pending += self.means.voice.media(self._pieces(wait.prompts))
         await self._play()
-        name = _file_name(self._visit(wait))
+        name = message_name(self.keeper.visit(wait))
         try:
             length_s = await self.line.record(name, wait.max_s, wait.silence_s)
         except LineFailed as failed:
             return steps.Failed(f"no message was recorded: {failed}")
-        report = Report("fault", self._visit(wait), message=name, message_s=length_s)
+        report = Report("fault", self.keeper.visit(wait), message=name, message_s=length_s)
         if length_s <= 0 or not await self.keeper.noted(report):
             return steps.Failed("the message could not be kept")
         self.log.info("message.kept", node=wait.node, message_s=length_s)
         return steps.Done({"message": name, "message_s": length_s})
+
+    def _text(self, prompt: str) -> str:
+        return prompts.text(self._pieces((prompt,))) if prompt else ""
 
     async def _keep(self, wait_s: float, then: Callable[[Db, dt.datetime], T] = nothing, *, visit: str = "") -> T:
         # Keys ahead may be meant for a later question, so one secret question in a flow is enough to keep none.
@@ -372,13 +347,6 @@ class _Call:
 
     def _failed(self, error: str) -> FlowFailed:
         return FlowFailed(conversation=self.conversation, node=self.session.node, error=error[:SHOWN_MAX])
-
-
-def _file_name(visit: str) -> str:
-    """A recording's name: [a-z0-9-], and another one for each visit however long a node's name is."""
-    name = re.sub(r"[^a-z0-9]+", "-", visit.lower())
-    mark = hashlib.blake2b(visit.encode(), digest_size=4).hexdigest()
-    return name if len(name) <= MESSAGE_NAME_MAX else f"{name[: MESSAGE_NAME_MAX - len(mark) - 1]}-{mark}"
 
 
 def _unheard(keys: str) -> None:

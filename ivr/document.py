@@ -21,10 +21,12 @@ from ivr.nodes import (
     End,
     Fact,
     Language,
+    Link,
     Menu,
     Message,
     Node,
     Otherwise,
+    Prove,
     Queue,
     Say,
     Text,
@@ -38,6 +40,8 @@ KEYS_MAX = 20
 TIMEOUT_S_MAX = 30.0
 MESSAGE_S_MAX = 180.0
 SILENCE_S_MAX = 10.0
+LEVEL_MAX = 4  # identity.Level.STRONG
+QUESTIONS = frozenset({"identifier", "last_four", "birth_date", "pin", "one_time_code"})
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,24 @@ def _message(fields: Fields, base: dict[str, Any]) -> Node:
     )
 
 
+def _prove(fields: Fields, base: dict[str, Any]) -> Node:
+    answers = fields.labels("answers")
+    if not answers or not set(answers) <= QUESTIONS:
+        raise DocumentError(f"{fields.where}: expected answers to {', '.join(sorted(QUESTIONS))}; got {answers!r}")
+    return Prove(
+        **base,
+        answers=answers,
+        proved=fields.text("proved"),
+        wrong=fields.text("wrong"),
+        failed=fields.text("failed"),
+        level=fields.count("level", 1, 1, LEVEL_MAX),
+    )
+
+
+def _link(fields: Fields, base: dict[str, Any]) -> Node:
+    return Link(**base, take=fields.flag("take"), to=fields.text("to"), failed=fields.text("failed"))
+
+
 def _queue(fields: Fields, base: dict[str, Any]) -> Node:
     return Queue(**base, queue=fields.text("queue"), intent=fields.text("intent", ""), say=fields.words("say", []))
 
@@ -170,7 +192,7 @@ def _end(fields: Fields, base: dict[str, Any]) -> Node:
 
 _KINDS = {
     "say": _say, "menu": _menu, "ask": _ask, "branch": _branch,
-    "language": _language, "ticket": _ticket, "message": _message, "queue": _queue, "end": _end,
+    "language": _language, "ticket": _ticket, "message": _message, "prove": _prove, "link": _link, "queue": _queue, "end": _end,
 }  # fmt: skip
 
 

@@ -26,16 +26,19 @@ from ivr.nodes import (
     Fact,
     Facts,
     Language,
+    Link,
     Menu,
     Message,
     Node,
     Otherwise,
+    Prove,
     Queue,
     Say,
     Ticket,
     Value,
 )
 from ivr.steps import (
+    CheckProof,
     Done,
     Effect,
     Failed,
@@ -44,7 +47,9 @@ from ivr.steps import (
     Heard,
     Noted,
     OpenTicket,
+    Refused,
     SetLanguage,
+    SettleLink,
     Speak,
     ToQueue,
     Wait,
@@ -55,6 +60,7 @@ from ivr.steps import (
 
 STEPS_MAX = 200  # nodes entered in one call
 FACT_MAX = 200  # characters kept of what a driver hands back
+WAITING = (Menu, Ask, Ticket, Message, Prove, Link)  # nodes at which a call stands
 FALLBACK_QUEUE = "customer_care"  # when not even the document's `person` is there
 
 
@@ -109,25 +115,40 @@ def hear(document: Document, session: Session, heard: Heard, facts: Facts) -> St
     node = document.nodes.get(session.node)
     match node, heard:
         case _, Gone():
-            return Step(replace(session, state="gone"))
+            return Step(replace(_without_secrets(document, session), state="gone"))
         case Menu(), Digits(keys) if keys:
             return _pressed(document, session, node, keys, facts)
         case Ask(), Digits(keys) if keys:
             return _keyed(document, session, node, keys, facts)
         case ((Menu() | Ask()), (Silence() | Digits())):
             return _bad(document, session, node, facts, "noinput")
+        case ((Ticket() | Prove() | Link() | Message()), _) if (settled := _settled(session, node, heard)) is not None:
+            following, to = settled
+            return _walk(document, following, facts, to or document.person)
+    return give_up(document, session, f"node {session.node!r} does not wait for {type(heard).__name__}")
+
+
+def _settled(session: Session, node: Node, heard: Heard) -> tuple[Session, str] | None:
+    """An effect was done, or was not: the session afterwards and where it goes on. None: that is nothing to be heard there."""
+    match node, heard:
         case Ticket(), Done(values, new):
-            return _walk(document, _with(session, _short(values)), facts, node.opened if new else node.existing)
+            return _with(session, _short(values)), node.opened if new else node.existing
         case Ticket(), Noted():
-            return _walk(document, session, facts, node.noted or node.failed)
-        case Ticket(), Failed():
-            return _walk(document, session, facts, node.failed)
+            return session, node.noted or node.failed
+        case ((Ticket() | Link()), Failed()):
+            return session, node.failed
+        case Prove(), Done(values):
+            return _with(_forgotten(session, node), _short(values)), node.proved
+        case Prove(), (Refused() | Failed()):
+            return _forgotten(session, node), node.wrong if isinstance(heard, Refused) else node.failed
+        case Link(), Done(values):
+            return _with(session, _short(values)), node.to
         case Message(), Done(values):
             left = {node.fact: values.get("message"), f"{node.fact}_s": values.get("message_s")}
-            return _walk(document, _with(session, _short(left)), facts, node.to)
+            return _with(session, _short(left)), node.to
         case Message(), Failed():
-            return _walk(document, session, facts, node.failed or document.person)
-    return give_up(document, session, f"node {session.node!r} does not wait for {type(heard).__name__}")
+            return session, node.failed
+    return None
 
 
 def resume(document: Document, session: Session, facts: Facts, todo: Sequence[Effect] = ()) -> Step:
@@ -140,7 +161,7 @@ def resume(document: Document, session: Session, facts: Facts, todo: Sequence[Ef
     ends = [effect for effect in todo if isinstance(effect, ToQueue | HangUp | OpenTicket)]
     if last and [type(effect) for effect in ends] == [last] and ends == [todo[-1]]:
         return Step(session, tuple(todo))
-    if session.state == "waiting" and isinstance(node, Menu | Ask | Ticket | Message) and not ends:
+    if session.state == "waiting" and isinstance(node, WAITING) and not ends:
         return Step(session, tuple(todo), _wait(session, node, facts))
     left = ", ".join(type(effect).__name__ for effect in todo) or "nothing"
     return give_up(document, session, f"cannot go on: {session.state} at {session.node!r} with {left} left to do")
@@ -198,6 +219,18 @@ def _bad(document: Document, session: Session, node: Menu | Ask, facts: Facts, v
     return Step(tried, wait=wait, verdict=verdict)
 
 
+def _forgotten(session: Session, node: Prove) -> Session:
+    """Without what was keyed as an answer: it has served its purpose."""
+    answers = set(node.answers.values())
+    return replace(session, facts={name: value for name, value in session.facts.items() if name not in answers})
+
+
+def _without_secrets(document: Document, session: Session) -> Session:
+    """Nobody needs them any more once a flow is over."""
+    secrets = {node.fact for node in document.nodes.values() if isinstance(node, Ask) and node.secret}
+    return replace(session, facts={name: value for name, value in session.facts.items() if name not in secrets})
+
+
 def _with(session: Session, facts: Mapping[str, Value]) -> Session:
     return replace(session, facts={**session.facts, **facts}) if facts else session
 
@@ -220,8 +253,9 @@ def _walk(document: Document, session: Session, facts: Facts, to: str) -> Step:
         entered.append(to)
         session, done, to = _enter(_at(session, node), node, facts)
         effects += done
-    wait = _wait(session, document.nodes[session.node], facts) if session.state == "waiting" else None
-    return Step(session, tuple(effects), wait, tuple(entered))
+    if session.state != "waiting":
+        return Step(_without_secrets(document, session), tuple(effects), None, tuple(entered))
+    return Step(session, tuple(effects), _wait(session, document.nodes[session.node], facts), tuple(entered))
 
 
 def _at(session: Session, node: Node) -> Session:
@@ -239,7 +273,7 @@ def _enter(session: Session, node: Node, facts: Facts) -> tuple[Session, list[Ef
             return session, [], next((case.to for case in node.cases if holds(case, known)), node.otherwise)
         case Language():
             return replace(session, language=node.language), [SetLanguage(node.language)], node.to
-        case Menu() | Ask() | Ticket() | Message():
+        case Menu() | Ask() | Ticket() | Message() | Prove() | Link():
             return session, [], ""
         case Queue():
             speak: list[Effect] = [Speak(node.say, node.id)] if node.say else []
@@ -259,9 +293,15 @@ def _wait(session: Session, node: Node, facts: Facts) -> Wait | None:
         case Ask():
             return WaitKeys(node.id, node.say, node.keys_max, node.timeout_s, node.secret)
         case Ticket():
-            subscription = lookup(session, facts).get(node.subscription)
-            known = str(subscription) if subscription else None
-            return WaitDone(OpenTicket(node.matter, known, node.text, node.id, session.visits.get(node.id, 1)))
+            named = lookup(session, facts).get(node.subscription)
+            subscription = str(named) if named else None
+            return WaitDone(OpenTicket(node.matter, subscription, node.text, node.id, session.visits.get(node.id, 1)))
+        case Prove():
+            known = lookup(session, facts)
+            answers = {question: str(known.get(name) or "") for question, name in node.answers.items()}
+            return WaitDone(CheckProof(answers, node.level, node.id, session.visits.get(node.id, 1)))
+        case Link():
+            return WaitDone(SettleLink(node.take, node.id, session.visits.get(node.id, 1)))
         case Message():
             return WaitMessage(node.id, node.say, node.max_s, node.silence_s, session.visits.get(node.id, 1))
         case _:

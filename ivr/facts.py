@@ -32,6 +32,14 @@ MEANINGS: dict[str, dict[str, str]] = {
     "open_ticket_1": {"tr": "1. hatta açık arıza kaydı var mı", "en": "Whether line 1 has an open fault ticket"},
     "outage": {"tr": "Arayanın kendi hattında açık kesinti var mı", "en": "Whether an open outage hits the caller's own line"},
     "outage_estimate": {"tr": "Kesintinin tahmini bitişi, yerel saat", "en": "When it is thought to end, local time"},
+    "lines_down": {
+        "tr": "Bazı hatlar şu anda çalışmıyor ve arayan tanınmıyor: hattının son dört rakamı sorulabilir",
+        "en": "Some lines are down now and the caller is unknown: he may be asked for the last four digits of his",
+    },
+    "link_offer": {
+        "tr": "Kimliğini kanıtladı ama aradığı numara kayıtlı değil: numarasını eklemek ister mi diye sorulabilir",
+        "en": "He proved who he is, but his number is not linked: he may be asked whether it shall be",
+    },
     "degraded": {
         "tr": "Arama geldiğinde veritabanı cevap vermedi; arayan tanınamadı",
         "en": "The database did not answer when the call arrived, so nobody could be recognised",
@@ -43,7 +51,7 @@ MEANINGS: dict[str, dict[str, str]] = {
 
 NOBODY: dict[str, Value] = {
     "outcome": "none", "level": 0, "role": "", "foreign": False, "lines": 0, "outage": False, "open_ticket": False,
-    "degraded": False, "now": "2026-11-20T10:30", "hour": 10, "weekday": 5,
+    "lines_down": False, "link_offer": False, "degraded": False, "now": "2026-11-20T10:30", "hour": 10, "weekday": 5,
 }  # fmt: skip
 
 
@@ -68,6 +76,7 @@ def callers() -> Iterator[Facts]:
     for outcome in ("none", "ambiguous", "withheld", "malformed"):
         yield NOBODY | {"outcome": outcome}
         yield NOBODY | {"outcome": outcome, "degraded": True}
+    yield NOBODY | {"lines_down": True}
     yield NOBODY | {"foreign": True}
     yield NOBODY | {"outcome": "unique", "level": 1, "role": "former"}
     outages: tuple[dict[str, Value], ...] = (
@@ -76,6 +85,11 @@ def callers() -> Iterator[Facts]:
     roles = ("owner", "line_number", "work")
     for role, lines, open_ticket, outage in itertools.product(roles, range(1, LINES_MAX + 2), (False, True), outages):
         yield _customer(role, lines, open_ticket) | outage
+
+
+def proved(level: int) -> dict[str, Value]:
+    """What becomes known of a caller who proved who he is, as a checker has it happen."""
+    return _customer("", 1, False) | {"level": level, "link_offer": level > 1}
 
 
 def _customer(role: str, lines: int, open_ticket: bool) -> dict[str, Value]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from ivr.document import Document
-from ivr.nodes import Ask, Branch, End, Language, Menu, Message, Node, Queue, Say, Ticket
+from ivr.nodes import Ask, Branch, End, Language, Link, Menu, Message, Node, Prove, Queue, Say, Ticket
 
 
 def routes(node: Node) -> dict[str, str]:
@@ -25,6 +25,10 @@ def routes(node: Node) -> dict[str, str]:
             return {name: to for name, to in ways.items() if to or name != "noted"}
         case Message():
             return {"kept": node.to} | ({"failed": node.failed} if node.failed else {})
+        case Prove():
+            return {"proved": node.proved, "wrong": node.wrong, "failed": node.failed}
+        case Link():
+            return {"next": node.to, "failed": node.failed}
         case Queue() | End():
             return {}
         case _:
@@ -38,7 +42,7 @@ def spoken(node: Node) -> tuple[str, ...]:
             return node.say
         case Menu() | Ask():
             return node.say + node.noinput.say + node.nomatch.say
-        case Branch() | Language() | Ticket():
+        case Branch() | Language() | Ticket() | Prove() | Link():
             return ()
         case _:
             assert_never(node)

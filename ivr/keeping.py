@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -20,6 +22,7 @@ from cti.db import Database, Overloaded
 from cti.events import CallEvent
 from cti.journal import Journal, JournalFull, ReportNoted
 from cti.line import HungUp, Line
+from cti.numbers import Areas
 from cti.records import tickets
 from cti.switchboard import Arrival
 from ivr import caller, engine, steps, store
@@ -31,6 +34,7 @@ KEEP_S = 0.5  # deadlines of the call path, each for one piece of database work
 KEEP_AGAIN_S = 0.1  # once a deadline was missed in this call: the caller shall not pay at every wait
 AWAY_S = 0.1  # for a database that is known not to answer: just in case
 SHOWN_MAX = 120  # characters of an error in the ledger
+MESSAGE_NAME_MAX = 80
 
 T = TypeVar("T")
 Clock = Callable[[], dt.datetime]
@@ -47,6 +51,19 @@ class Wishes(Protocol):
 
     @property
     def time_zone(self) -> str: ...
+
+    @property
+    def areas(self) -> Areas: ...
+
+
+class Visited(Protocol):
+    """A wait, or its effect, that names where in the call it stands."""
+
+    @property
+    def node(self) -> str: ...
+
+    @property
+    def visit(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,13 @@ class Report:
     message_s: float = 0.0
 
 
+def message_name(visit: str) -> str:
+    """A recording's name: [a-z0-9-], and another one for each visit however long a node's name is."""
+    name = re.sub(r"[^a-z0-9]+", "-", visit.lower())
+    mark = hashlib.blake2b(visit.encode(), digest_size=4).hexdigest()
+    return name if len(name) <= MESSAGE_NAME_MAX else f"{name[: MESSAGE_NAME_MAX - len(mark) - 1]}-{mark}"
+
+
 def nothing(db: Db, now: dt.datetime) -> Any:
     """Keep, and that is all."""
 
@@ -82,11 +106,12 @@ class Keeper:
 
     def __init__(self, line: Line, arrival: Arrival, means: Means, version: int, resumed: store.Kept | None) -> None:
         self.conversation = arrival.conversation
+        self.arrival = arrival  # who calls, as far as it is known now
         self.log = log.bind(call=line.caller.channel)
         self.todo: list[steps.Effect] = []  # of this step: what the caller has not heard, or we have not done
         self.keep_s = KEEP_S
         self.broken = False  # something of ours raised: nothing more may come between the caller and a person
-        self._line, self._arrival, self._means, self._version = line, arrival, means, version
+        self._line, self._means, self._version = line, means, version
         self._written = arrival.written  # the conversation stands in the database
         self._events: list[CallEvent] = []
         self._kept = resumed.first if resumed else 0  # events of this call that are in the ledger
@@ -97,6 +122,10 @@ class Keeper:
     def happened(self, event: CallEvent) -> None:
         """In the ledger with the next keeping."""
         self._events.append(event)
+
+    def visit(self, wanted: Visited) -> str:
+        """The key of an effect: this visit of this node in this call."""
+        return f"{self.conversation}:{wanted.node}:{wanted.visit}"
 
     async def keep(
         self,
@@ -138,7 +167,7 @@ class Keeper:
         now, who = self._means.clock(), self._line.caller
         entry = ReportNoted(
             id=ledger.uuid7(now), at=now, conversation=self.conversation, channel=who.channel, raw=who.raw, did=who.did,
-            subscription=report.subscription, party=caller.party(self._arrival), matter=report.matter, text=report.text,
+            subscription=report.subscription, party=caller.party(self.arrival), matter=report.matter, text=report.text,
             visit=report.visit, message=report.message, message_s=report.message_s,
         )  # fmt: skip
         try:

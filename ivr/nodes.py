@@ -151,6 +151,29 @@ class Message(_Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prove(_Node):
+    """Hold what the caller keyed against the records: `answers` says which fact holds the answer to which question (`identifier`,
+    `last_four`, `birth_date`, `pin`, `one_time_code`; one whose fact is missing was not answered). `proved` follows when he reaches
+    `level`, and the facts are then his; `wrong` when he does not, for whatever reason; `failed` when the records are away. What was
+    keyed is forgotten afterwards."""
+
+    answers: Mapping[str, str]
+    proved: str
+    wrong: str
+    failed: str
+    level: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link(_Node):
+    """Take (`take`), or put away, the proposal that the number of this call becomes one of the customer's."""
+
+    take: bool
+    to: str
+    failed: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Queue(_Node):
     """A person. An empty `intent` means the one that the caller's last choice named."""
 
@@ -164,4 +187,4 @@ class End(_Node):
     say: tuple[str, ...] = ()
 
 
-Node = Say | Menu | Ask | Branch | Language | Ticket | Message | Queue | End
+Node = Say | Menu | Ask | Branch | Language | Ticket | Message | Prove | Link | Queue | End

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cti.events import plain_of, value_of
@@ -34,6 +34,25 @@ class OpenTicket:
     matter: str
     subscription: str | None
     text: str  # the prompt that is to be rendered as the ticket's text; empty: none
+    node: str
+    visit: int
+
+
+@dataclass(frozen=True)
+class CheckProof:
+    """`answers`: question -> what was keyed; empty when he keyed nothing. (node, visit) names this attempt in the call."""
+
+    answers: Mapping[str, str] = field(repr=False)  # nobody's log
+    level: int
+    node: str
+    visit: int
+
+
+@dataclass(frozen=True)
+class SettleLink:
+    """The caller wants, or does not want, his number to be known next time."""
+
+    take: bool
     node: str
     visit: int
 
@@ -82,9 +101,9 @@ class WaitKeys:
 
 @dataclass(frozen=True)
 class WaitDone:
-    """Do the effect. What is heard: Done, Noted or Failed."""
+    """Do the effect. What is heard: Done or Failed; of a ticket also Noted, of a proof also Refused."""
 
-    effect: OpenTicket
+    effect: OpenTicket | CheckProof | SettleLink
 
 
 @dataclass(frozen=True)
@@ -116,6 +135,11 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """The caller did not prove who he is. Nobody is told why."""
+
+
+@dataclass(frozen=True)
 class Failed:
     reason: str
 
@@ -125,4 +149,4 @@ class Gone:
     """The caller hung up."""
 
 
-Heard = Digits | Silence | Done | Noted | Failed | Gone
+Heard = Digits | Silence | Done | Noted | Refused | Failed | Gone

@@ -50,5 +50,9 @@ def _node() -> st.SearchStrategy[dict[str, Any]]:
             "kind": st.just("ticket"), "matter": st.just("fault"), "subscription": st.just("a"), "opened": to, "existing": to,
             "noted": st.one_of(st.just(""), to), "failed": to,
         }),
+        st.fixed_dictionaries({
+            "kind": st.just("prove"), "answers": st.just({"birth_date": "a"}), "proved": to, "wrong": to, "failed": to,
+        }),
+        st.fixed_dictionaries({"kind": st.just("link"), "take": st.booleans(), "to": to, "failed": to}),
         st.fixed_dictionaries({"kind": st.just("message"), "say": st.just(["p"]), "to": to, "failed": st.one_of(st.just(""), to)}),
     )  # fmt: skip

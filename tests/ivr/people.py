@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from cti import switchboard
 from cti.line import Caller
-from cti.records import contact_points, parties
+from cti.records import contact_points, links, parties
 from cti.records.parties import Subscription
 from cti.switchboard import Arrival
 
@@ -20,7 +20,7 @@ def customer(session: Session, *kinds: str, now: dt.datetime) -> list[Subscripti
     """Somebody with these services, known by his mobile; a landline is carried by the first service."""
     ayse = parties.add_party(session, name="Ayşe Yılmaz", now=now, source="import")
     point = contact_points.ensure(session, "phone", MOBILE, raw=MOBILE, region="TR", now=now)
-    contact_points.link(session, point, party=ayse.id, role="owner", source="import", by="test", now=now)
+    links.link(session, point, party=ayse.id, role="owner", source="import", by="test", now=now)
     held: list[Subscription] = []
     for at, kind in enumerate(kinds, 1):
         carrier = held[0] if kind == "landline" and held else None

@@ -15,7 +15,7 @@ from cti.line import HungUp, LineFailed, ToQueue
 from cti.records import outages, tickets
 from cti.records.conversations import Conversation
 from cti.switchboard import Arrival
-from ivr import conversation, engine, keeping, prompts, store
+from ivr import conversation, deeds, engine, keeping, prompts, store
 from ivr.voice import Voice
 from tests.fakes.line import HANG_UP, FakeLine
 from tests.fakes.synth import FakeSynth
@@ -40,7 +40,7 @@ class NoTickets(Database):
     """All is well but the ticket store."""
 
     async def work(self, fn, /, *args, **kwargs):
-        if any(getattr(each, "__qualname__", "").startswith("_Call._opening") for each in args):
+        if any(getattr(each, "__qualname__", "").startswith("Deeds._opening") for each in args):
             raise OperationalError("INSERT INTO tickets", {}, Exception("no such disk"))
         return await super().work(fn, *args, **kwargs)
 
@@ -170,8 +170,14 @@ async def test_with_the_ticket_store_down_the_caller_hears_the_truth_and_reaches
     "error", [None, OperationalError("SELECT", {}, Exception("gone")), RuntimeError("a bug of ours")]
 )
 async def test_without_a_database_the_caller_still_reaches_a_queue(db, house, flow, now, error, monkeypatch):
-    for deadline in ("FACTS_S", "KEEP_S", "KEEP_AGAIN_S", "TICKET_S", "QUEUED_S"):
-        monkeypatch.setattr(conversation if hasattr(conversation, deadline) else keeping, deadline, 0.01)
+    deadlines = {
+        conversation: ("FACTS_S", "QUEUED_S"),
+        keeping: ("KEEP_S", "KEEP_AGAIN_S"),
+        deeds: ("TICKET_S", "PROOF_S"),
+    }
+    for module, names in deadlines.items():
+        for name in names:
+            monkeypatch.setattr(module, name, 0.01)
     arrival = await arrive(db, now)
     line = FakeLine("1", "1")
     dead = {**house, "db": NoDatabase(error)}

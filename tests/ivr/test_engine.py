@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cti.line import Digits, Silence
 from ivr import document, engine, facts, steps
+from ivr.fields import DocumentError
 from tests.ivr.flows import documents, flow_of
 
 QUEUE = {"kind": "queue", "queue": "customer_care", "intent": "person"}
@@ -196,6 +197,7 @@ HEARD = st.one_of(
     st.builds(steps.Done, st.just({"ticket_number": "100005"}), st.booleans()),
     st.just(steps.Done({"message": "m-1", "message_s": 7.5})),
     st.just(steps.Noted()),
+    st.just(steps.Refused()),
     st.builds(steps.Failed, st.just("down")),
 )
 
@@ -219,3 +221,48 @@ def test_any_document_and_any_keys_end_within_the_limits(plain, heard, data):
         step = engine.hear(doc, session, heard[at % len(heard)], data)
     assert step.wait is None
     assert isinstance(step.effects[-1], steps.ToQueue | steps.HangUp)
+
+
+ASKED = {
+    "start": {"kind": "ask", "say": ["p"], "fact": "born", "secret": True, "to": "prove", "person": "person"},
+    "prove": {
+        "kind": "prove",
+        "answers": {"birth_date": "born"},
+        "proved": "again",
+        "wrong": "again",
+        "failed": "person",
+    },
+    "again": menu(),
+}
+
+
+@pytest.mark.parametrize(
+    ("heard", "facts"), [(steps.Done({"level": 2}), {"level": 2}), (steps.Refused(), {})], ids=["right", "wrong"]
+)
+def test_what_was_keyed_as_an_answer_is_forgotten_whether_it_was_right_or_not(heard, facts):
+    doc = flow_of(ASKED)
+    asked = engine.hear(doc, engine.start(doc, {}).session, Digits("12041980"), {})
+    assert asked.wait == steps.WaitDone(steps.CheckProof({"birth_date": "12041980"}, 1, "prove", 1))
+    assert "12041980" not in repr(asked.wait)
+    assert engine.hear(doc, asked.session, heard, {}).session.facts == facts
+
+
+@pytest.mark.parametrize("heard", [steps.Gone(), steps.Failed("away")], ids=["hung up", "records away"])
+def test_a_secret_does_not_outlive_the_flow(heard):
+    doc = flow_of(ASKED)
+    asked = engine.hear(doc, engine.start(doc, {}).session, Digits("12041980"), {})
+    assert "12041980" not in str(engine.hear(doc, asked.session, heard, {}).session.plain())
+
+
+def test_a_link_goes_on_or_says_that_it_failed():
+    doc = flow_of({"start": {"kind": "link", "take": True, "to": "end", "failed": "person"}})
+    session = engine.start(doc, {}).session
+    assert engine.hear(doc, session, steps.Done({"link_offer": False}), {}).session.state == "ended"
+    assert engine.hear(doc, session, steps.Failed("away"), {}).session.state == "queued"
+
+
+def test_a_proof_without_answers_or_with_unknown_questions_is_no_flow():
+    for answers in ({}, {"shoe_size": "x"}):
+        node = {"kind": "prove", "answers": answers, "proved": "end", "wrong": "end", "failed": "end"}
+        with pytest.raises(DocumentError, match="expected answers to birth_date"):
+            flow_of({"start": node})

@@ -2,7 +2,8 @@
 
 A scenario: `language` and `facts` the call begins with, and `steps`. Each but the first begins with `hear`, or with `resume`: another
 driver takes over, and so many effects of the step before were performed. What follows: `speaks` (prompt keys), `reads` (a part of
-the text as it is spoken), `does` (other effects), `waits` (for what, at which node) and `opens` (a ticket's matter and subscription).
+the text as it is spoken), `does` (other effects), `waits` (for what, at which node), `opens` (a ticket's matter and subscription) and
+`proves` (the answers that are checked).
 Keys that a step leaves out are not looked at.
 """
 
@@ -20,6 +21,9 @@ from ivr.document import Document
 from ivr.facts import NOBODY
 from ivr.nodes import Facts
 
+WAITS = {
+    steps.WaitKeys: "keys", steps.OpenTicket: "ticket", steps.CheckProof: "proof", steps.SettleLink: "link", steps.WaitMessage: "message",
+}  # fmt: skip
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.json"))
 
 
@@ -57,6 +61,10 @@ def heard(plain: Any) -> steps.Heard:
             return steps.Done(values, new=bool(rest.get("new", True)))
         case "noted":
             return steps.Noted()
+        case "refused":
+            return steps.Refused()
+        case {"proved": facts}:
+            return steps.Done(facts)
         case {"message_s": seconds}:
             return steps.Done({"message": "m-1", "message_s": seconds})
         case {"failed": reason}:
@@ -70,13 +78,14 @@ def shown(step: engine.Step, book: prompts.Book, facts: dict[str, Any], expected
     spoken += step.wait.prompts if isinstance(step.wait, steps.WaitKeys | steps.WaitMessage) else ()
     known = engine.lookup(step.session, facts)
     text = " ".join(prompts.text(book.pieces(key, known, step.session.language)) for key in spoken)
-    wait = {steps.WaitKeys: "keys", steps.WaitDone: "ticket", steps.WaitMessage: "message"}.get(type(step.wait), "")
+    wait = WAITS.get(type(getattr(step.wait, "effect", step.wait)), "")
     what = {
         "speaks": spoken,
         "reads": [part for part in expected.get("reads", []) if part in text],
         "does": [done(effect) for effect in step.effects if not isinstance(effect, steps.Speak)],
         "waits": f"{wait} {step.session.node}".strip() if wait else step.session.state,
         "opens": opens(step),
+        "proves": effect.answers if isinstance(effect := getattr(step.wait, "effect", None), steps.CheckProof) else {},
     }
     return {key: value for key, value in what.items() if key in expected}
 
@@ -91,5 +100,5 @@ def done(effect: steps.Effect) -> str:
 
 
 def opens(step: engine.Step) -> list[str | None]:
-    wanted = step.wait.effect if isinstance(step.wait, steps.WaitDone) else None
-    return [wanted.matter, wanted.subscription] if wanted else []
+    wanted = getattr(step.wait, "effect", None)
+    return [wanted.matter, wanted.subscription] if isinstance(wanted, steps.OpenTicket) else []

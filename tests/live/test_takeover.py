@@ -212,7 +212,9 @@ async def test_half_keyed_customer_number_is_read_back_and_gone_on_with(pair: Pa
         sorry = await called.hears("resumed", since_s=killed_at_s)
         pair.mend(called.node)
         await called.hears("digit-1", since_s=killed_at_s)
-        await called.live.press("567#")  # he does not wait for the end of what is read back to him
+        await called.live.press(
+            "567##"
+        )  # he does not wait for the end of what is read back to him, nor says when he was born
         heard = await pair.told(called.channel, FlowHeard, where=lambda event: event.node == "customer_number")
         await called.hears("to_queue", since_s=killed_at_s)
         read_back = digit_runs(called.live.tones, killed_at_s)
