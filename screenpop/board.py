@@ -24,13 +24,25 @@ from cti.events import (
     FlowHeard,
     FlowLeft,
     FlowSpoke,
+    GuessingAlarmed,
     InteractionReceived,
+    InteractionsRelinked,
+    LineStateChanged,
+    LinkDisputed,
+    LinkEnded,
+    LinkMade,
+    LinkProposalSettled,
+    LinkProposed,
+    LinkVerified,
+    MessageSettled,
     NoteWritten,
     OfferPainted,
     OfferSeen,
     OutageClosed,
     OutageOpened,
     PartyConfirmed,
+    ProofGiven,
+    ProofRefused,
     Recorded,
     RecordingErased,
     RecordingStarted,
@@ -42,10 +54,12 @@ from screenpop.protocol import Card, Channel, Disposition, Message, Seat, Step
 
 QUIET = (OfferPainted, OfferSeen, AgentStateChanged)  # facts about screens and places, not about what a card shows
 
-# The parts of a card that are read apart: the call as it stands, who it may be, the way through the flow, and what was before.
-CALL, WHO, PATH, HISTORY = "call", "who", "path", "history"
+# The parts of a card that are read apart: the call as it stands, who it may be, how sure that is (proofs, links and their proposal), the
+# way through the flow, and what was before.
+CALL, WHO, SURE, PATH, HISTORY = "call", "who", "sure", "path", "history"
 Parts = frozenset[str]
-ALL: Parts = frozenset((CALL, WHO, PATH, HISTORY))
+NOTHING: Parts = frozenset()
+ALL: Parts = frozenset((CALL, WHO, SURE, PATH, HISTORY))
 
 # What an event changes on the card of its own conversation; what is not named here changes all of it.
 CHANGES: dict[type[Event], Parts] = {
@@ -65,8 +79,20 @@ CHANGES: dict[type[Event], Parts] = {
     TicketOpened: frozenset((CALL, HISTORY)),
     TicketAppended: frozenset((CALL, HISTORY)),
     InteractionReceived: frozenset((HISTORY,)),
+    InteractionsRelinked: frozenset((HISTORY,)),
     OutageOpened: frozenset((HISTORY,)),
     OutageClosed: frozenset((HISTORY,)),
+    LineStateChanged: frozenset((HISTORY,)),
+    ProofGiven: frozenset((SURE,)),
+    ProofRefused: frozenset((SURE,)),
+    LinkProposed: frozenset((SURE,)),
+    LinkProposalSettled: frozenset((SURE,)),
+    LinkMade: frozenset((SURE,)),
+    LinkVerified: frozenset((SURE,)),
+    LinkDisputed: frozenset((SURE,)),
+    LinkEnded: frozenset((SURE,)),
+    GuessingAlarmed: NOTHING,
+    MessageSettled: NOTHING,
 }
 # What an event changes on the cards of other conversations that list it: nothing but history, and mostly not even that.
 ELSEWHERE: frozenset[type[Event]] = frozenset(
@@ -89,9 +115,9 @@ def concerns(event: Event, ids: frozenset[str]) -> bool:
 def changed_parts(event: Event, card: str, ids: frozenset[str]) -> Parts:
     """The parts of the card of conversation `card` that may look different after `event`; empty when it does not concern it."""
     if not concerns(event, ids):
-        return frozenset()
+        return NOTHING
     if isinstance(event, CallEvent) and event.conversation != card:
-        return frozenset((HISTORY,)) if type(event) in ELSEWHERE else frozenset()
+        return frozenset((HISTORY,)) if type(event) in ELSEWHERE else NOTHING
     return CHANGES.get(type(event), ALL)
 
 

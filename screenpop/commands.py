@@ -16,25 +16,19 @@ from sqlalchemy.orm import Session
 
 from cti import ledger
 from cti.db import Database
-from cti.events import CallWrappedUp, NoteWritten, PartyConfirmed
+from cti.events import CallWrappedUp, NoteWritten
 from cti.line import Controls, LineFailed
 from cti.records import timeline
 from cti.records.commands import once
 from cti.records.conversations import Conversation, Disposition, Offer
-from cti.records.parties import Party
+from screenpop import proving
 from screenpop.protocol import Command
+from screenpop.proving import AT_HOME, Spoken
+from screenpop.refused import Refused
 
 log = structlog.get_logger(__name__)
 
 PAUSE_FOR_WRAP_UP = "wrap_up"
-
-
-class Refused(Exception):
-    """A command that cannot be done: `code` for the page's text, `text` for the log."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,7 @@ class By:
     agent: str
     device: str  # "" when the agent has no phone at the switch
     paused_for: str = ""  # why calls are kept away now, "" when they are not
+    spoken: Spoken = AT_HOME
 
 
 async def perform(
@@ -144,13 +139,31 @@ def _dismiss(session: Session, command: Command, by: By, now: dt.datetime) -> di
 
 def _confirm_party(session: Session, command: Command, by: By, now: dt.datetime) -> dict[str, Any]:
     _, row = _answered(session, command, by)
-    if session.get(Party, command.value) is None:
-        raise Refused("party", f"expected a party we know, got {command.value!r}")
-    if row.party_id != command.value:
-        row.party_id = command.value
-        ledger.append(session, PartyConfirmed(conversation=row.id, agent=by.agent, party=command.value), now=now)
-        timeline.record_call(session, row, now)
+    proving.confirm(session, row, command.value, by=by.agent, now=now)
     return {}
+
+
+def _link(session: Session, command: Command, by: By, now: dt.datetime) -> dict[str, Any]:
+    _, row = _answered(session, command, by)
+    proving.accept(session, row, command.value, by=by.agent, now=now)
+    return {}
+
+
+def _refuse_link(session: Session, command: Command, by: By, now: dt.datetime) -> dict[str, Any]:
+    _, row = _answered(session, command, by)
+    proving.refuse(session, row, command.value, by=by.agent, now=now)
+    return {}
+
+
+def _dispute(session: Session, command: Command, by: By, now: dt.datetime) -> dict[str, Any]:
+    _, row = _answered(session, command, by)
+    proving.dispute(session, row, command.value, command.text, by=by.agent, now=now)
+    return {}
+
+
+def _prove(session: Session, command: Command, by: By, now: dt.datetime) -> dict[str, Any]:
+    _, row = _answered(session, command, by)
+    return proving.prove(session, row, command.value, command.text, by=by.agent, spoken=by.spoken, now=now)
 
 
 def _hang_up_offer(session: Session, command: Command, by: By, now: dt.datetime) -> dict[str, Any]:
@@ -164,5 +177,9 @@ DO: dict[str, Do] = {
     "wrap_up": _wrap_up,
     "dismiss": _dismiss,
     "confirm_party": _confirm_party,
+    "link": _link,
+    "refuse_link": _refuse_link,
+    "dispute": _dispute,
+    "prove": _prove,
     "hang_up": _hang_up_offer,
 }

@@ -21,16 +21,14 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from cti.auth import User, cookie_of, user_of_cookie
 from cti.numbers import national
-from cti.records import cards, timeline
 from cti.records.timeline import Entry
-from cti.web import TheHouse, language_of, log_read
+from cti.web import TheHouse, language_of
 
 ROOM = FilePath(__file__).parent
 STATIC = "/static/screenpop"
@@ -42,7 +40,6 @@ HIDDEN = frozenset(
 JOINER = "\u200d"  # glues emoji together; the one format character with a right to stay
 REGIONAL = {"en": "en_GB"}  # days before months, 24 hours
 REPLACEMENT = "\ufffd"
-ENTRIES_MAX = 200  # of a customer's timeline
 
 router = APIRouter(include_in_schema=False)
 
@@ -97,30 +94,6 @@ async def desk(request: Request, user: SignedIn, house: TheHouse) -> Response:
     pages = pages_in(house.settings.time_zone)
     page = pages.desk_data(user.language, user=user.name, wrap_up_max_s=house.settings.wrap_up_max_s, now=house.clock())
     return HTMLResponse(pages.render("desk.html", user.language, user=person(user), page=page))
-
-
-@router.get("/customers/{party}")
-async def customer(
-    request: Request, user: SignedIn, house: TheHouse, party: Annotated[str, Path(max_length=36)]
-) -> Response:
-    if user is None:
-        return to_sign_in(request)
-    pages = pages_in(house.settings.time_zone)
-    await log_read(house, user=user.name, what="party", subject=party)
-    try:
-        found = await house.db.read(_customer, party)
-    except LookupError:
-        return HTMLResponse(pages.error(404, user.language, user=person(user)), 404)
-    return HTMLResponse(pages.render("customer.html", user.language, user=person(user), **found))
-
-
-def _customer(session: Session, party: str) -> dict[str, Any]:
-    """The context of customer.html; LookupError when there is no such party."""
-    return {
-        "card": cards.card(session, party),
-        "entries": timeline.entries(session, parties=[party], limit=ENTRIES_MAX),
-        "channels": {each.id: each for each in timeline.channels(session)},
-    }
 
 
 def error_page(time_zone: str) -> Callable[[int, str, str], str]:

@@ -59,15 +59,49 @@ class Candidate:
     subscriptions: tuple[Subscription, ...]
     customer_no: str
     tags: tuple[str, ...]
+    link: str | None = None  # by which the calling number leads to him
+    link_state: str = ""  # of that link now: unverified | verified | disputed | ended; "" without one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """The calling number seems to belong to somebody it is not linked to."""
+
+    id: str
+    role: str
+    reason: str  # keyed | narrowing | agent | message | crm
+    whom: str  # name of the party, label of the household, number of the subscription
+    state: str  # open | accepted | refused | lapsed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What an agent may ask to be surer, as he reads it aloud; never an answer."""
+
+    factor: str  # proof.Factor
+    text: str  # in the seat's language
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the trunk said beside the number; numbers as people write them, "" for what it did not say."""
+
+    asserted: str
+    diverted_from: str
+    attestation: str  # STIR/SHAKEN: A | B | C, or what the trunk calls it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
     outcome: str  # unique | ambiguous | none | withheld | malformed | unwritten (the records could not be asked)
-    level: int
+    level: int  # cti.identity.Level
     method: str
     candidates: tuple[Candidate, ...]
     confirmed: str | None  # party id
+    proof: tuple[str, ...] = ()  # proof.Factor of every right answer, by keys or to an agent
+    proposal: Proposal | None = None  # this call's
+    evidence: Evidence | None = None
+    questions: tuple[Question, ...] = ()  # that the agent may ask next, the best first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +237,17 @@ class Seat:
 # {"type":"state","degraded":[…],"leader":…}     what of ours is away (database, switch, bus), and whether this browser still rings
 # {"type":"move","after_ms":…}                   close after so long, and come back at once: the balancer leads to another node
 # {"type":"ping","at_ms":…}                      every 2 s; the browser answers pong; 8 s without any message: the line is dead
-# {"type":"result","key":…,"ok":true} or {"type":"result","key":…,"ok":false,"error":{"code":…,"text":…}}
+# {"type":"result","key":…,"ok":true,"value":{…}} or {"type":"result","key":…,"ok":false,"error":{"code":…,"text":…}}; `value` only
+#                                                where a command has something to say: prove answers Proved
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proved:
+    """What an agent hears of an answer: whether it was right, and nothing of the right one."""
+
+    right: bool
+    slowed: bool  # it was not even looked at: too many wrong ones
+    level: int  # reached by now
 
 
 Message = dict[str, Any]
@@ -260,10 +304,14 @@ class Command(_Incoming):
 
     type: Literal["command"]
     key: str = Field(min_length=8, max_length=64)
-    name: Literal["note", "wrap_up", "dismiss", "confirm_party", "pause", "ready", "hang_up"]
+    name: Literal[
+        "note", "wrap_up", "dismiss", "confirm_party", "link", "refuse_link", "dispute", "prove", "pause", "ready", "hang_up"
+    ]  # fmt: skip
     conversation: str = Field("", max_length=64)
-    text: str = Field("", max_length=20_000)  # note, wrap_up: the whole note; pause: the reason
-    value: str = Field("", max_length=64)  # wrap_up: disposition; confirm_party: party id; dismiss: offer id
+    # note, wrap_up: the whole note; pause, dispute: the reason; prove: what the caller answered
+    text: str = Field("", max_length=20_000)
+    # wrap_up: disposition; confirm_party: party id; dismiss: offer id; link, refuse_link: proposal id; dispute: link id; prove: factor
+    value: str = Field("", max_length=64)
 
 
 Incoming = Annotated[Hello | Pong | Bye | Painted | Seen | Command, Field(discriminator="type")]

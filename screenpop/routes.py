@@ -10,12 +10,14 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
 from cti.auth import User, cookie_of, session_of, user_of_cookie
+from cti.config import Settings
 from cti.db import Database
 from cti.line import Controls
 from cti.switchboard import Switchboard
 from screenpop.commands import By
 from screenpop.hub import Hub
 from screenpop.protocol import SUBPROTOCOL
+from screenpop.proving import Spoken
 from screenpop.seat import Owner
 from screenpop.sign_ins import SignIns
 from screenpop.stream import Desk, Place, serve
@@ -28,6 +30,8 @@ class House(Protocol):
 
     @property
     def db(self) -> Database: ...
+    @property
+    def settings(self) -> Settings: ...
     @property
     def clock(self) -> Callable[[], dt.datetime]: ...
     @property
@@ -66,10 +70,12 @@ def _sign_in(house: House, cookie: str) -> Callable[[], Awaitable[Place | None]]
 
 
 def _by(house: House, user: User) -> Callable[[], By]:
+    spoken = Spoken(house.settings.default_region, house.settings.areas)
+
     def by() -> By:
         member = house.switchboard.members.get(user.agent)
         if member is None:
-            return By(user.name, user.agent, "")
-        return By(user.name, user.agent, member.device, member.reason if member.paused else "")
+            return By(user.name, user.agent, "", spoken=spoken)
+        return By(user.name, user.agent, member.device, member.reason if member.paused else "", spoken)
 
     return by

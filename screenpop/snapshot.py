@@ -10,12 +10,10 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from cti import identity_texts, ledger, numbers
-from cti.events import CallIdentified, Recorded, value_of
-from cti.events import Candidate as CandidateFact
-from cti.records import cards, contact_points, outages, recordings, tickets, timeline
+from cti import ledger, numbers
+from cti.records import contact_points, outages, recordings, tickets, timeline
 from cti.records.conversations import Conversation, Disposition, Offer
-from screenpop import board
+from screenpop import board, who
 from screenpop.protocol import (
     Agent,
     Candidate,
@@ -26,13 +24,11 @@ from screenpop.protocol import (
     Outage,
     Recording,
     Seat,
-    Subscription,
     Ticket,
 )
 from screenpop.protocol import Disposition as DispositionChoice
 from screenpop.seat import Look, Only
 
-CANDIDATES_MAX = 6
 TIMELINE_MAX = 40
 WITHDRAWN_MAX = 5
 
@@ -101,7 +97,8 @@ def _card(session: Session, offer: Offer, language: str, now: dt.datetime) -> tu
     row = session.get_one(Conversation, offer.conversation_id)
     events = ledger.of_conversation(session, row.id)
     full = offer.state != "withdrawn"  # a missed offer says who it was, not everything about him
-    who = _identity(session, row, events, language)
+    points = _points(session, row)
+    caller = who.identity(session, row, events, points, language)
     card = Card(
         id=row.id,
         version=board.version(events),
@@ -113,12 +110,12 @@ def _card(session: Session, offer: Offer, language: str, now: dt.datetime) -> tu
         waited_s=board.waited_s(events, offer.id),
         arrived_at=board.when(row.arrived_at),
         offered_at=board.when(offer.offered_at),
-        identity=who,
+        identity=caller,
         path=board.path(events, language) if full else (),
         **_call(session, row, offer),
-        **_history(session, row, who, full, now),
+        **_history(session, row, caller, points, full, now),
     )
-    return board.sealed(card), _ids(session, row, card)
+    return board.sealed(card), _ids(session, row, points, card)
 
 
 def _again(
@@ -131,15 +128,18 @@ def _again(
         return _card(session, offer, language, now)
     row = session.get_one(Conversation, offer.conversation_id)
     full = offer.state != "withdrawn"
+    points = _points(session, row)
     new: dict[str, Any] = {"version": ledger.newest(session, row.id, besides=board.QUIET)}
     if board.CALL in parts:
         new |= _call(session, row, offer)
     if board.PATH in parts and full:
         new["path"] = board.path(ledger.of_conversation(session, row.id), language)
+    if board.SURE in parts:
+        new["identity"] = who.surely(session, row, points, card.identity, language)
     if board.HISTORY in parts:
-        new |= _history(session, row, card.identity, full, now)
+        new |= _history(session, row, card.identity, points, full, now)
     card = board.sealed(dataclasses.replace(card, **new))
-    return card, _ids(session, row, card) if board.HISTORY in parts else ids
+    return card, _ids(session, row, points, card) if board.HISTORY in parts else ids
 
 
 def _call(session: Session, row: Conversation, offer: Offer) -> dict[str, Any]:
@@ -158,15 +158,17 @@ def _call(session: Session, row: Conversation, offer: Offer) -> dict[str, Any]:
     }
 
 
-def _history(session: Session, row: Conversation, who: Identity, full: bool, now: dt.datetime) -> dict[str, Any]:
+def _history(
+    session: Session, row: Conversation, caller: Identity, points: list[str], full: bool, now: dt.datetime
+) -> dict[str, Any]:
     """What was before, and what goes on beside the call: tickets, outages, the timeline of every channel."""
     if not full:
         return {"tickets": (), "outages": (), "timeline": ()}
-    people, lines = _whose(who)
+    people, lines = _whose(caller)
     return {
         "tickets": _tickets(session, row, lines),
         "outages": _outages(session, lines, now),
-        "timeline": _timeline(session, people, _points(session, row), row.id),
+        "timeline": _timeline(session, people, points, row.id),
     }
 
 
@@ -175,10 +177,10 @@ def _points(session: Session, row: Conversation) -> list[str]:
     return [point.id] if point else []
 
 
-def _ids(session: Session, row: Conversation, card: Card) -> frozenset[str]:
+def _ids(session: Session, row: Conversation, points: list[str], card: Card) -> frozenset[str]:
     """What an event may name that then concerns this card."""
     people, lines = _whose(card.identity)
-    return frozenset([row.id, *people, *lines, *_points(session, row), *_told_of(session, row, card)])
+    return frozenset([row.id, *people, *lines, *points, *who.links(card.identity), *_told_of(session, row, card)])
 
 
 def _told_of(session: Session, row: Conversation, card: Card) -> Iterable[str]:
@@ -191,15 +193,15 @@ def _told_of(session: Session, row: Conversation, card: Card) -> Iterable[str]:
     yield from (conversation for conversation in session.scalars(CALLS, {"ids": calls}) if conversation)
 
 
-def _whose(who: Identity) -> tuple[list[str], list[str]]:
+def _whose(caller: Identity) -> tuple[list[str], list[str]]:
     """Parties and subscriptions whose history belongs on the card: the confirmed caller's; else those of the one household that the
     number leads to. Several customers on one number are never mixed: nothing of theirs is shown until somebody decides."""
-    if who.confirmed:
-        chosen = [each for each in who.candidates if each.party == who.confirmed]
-        return [who.confirmed], _lines(chosen)
-    if who.outcome != "unique":
+    if caller.confirmed:
+        chosen = [each for each in caller.candidates if each.party == caller.confirmed]
+        return [caller.confirmed], _lines(chosen)
+    if caller.outcome != "unique":
         return [], []
-    return [each.party for each in who.candidates if each.party], _lines(who.candidates)
+    return [each.party for each in caller.candidates if each.party], _lines(caller.candidates)
 
 
 def _lines(candidates: Iterable[Candidate]) -> list[str]:
@@ -210,47 +212,6 @@ def _state(offer: Offer) -> str:
     if offer.state == "answered":
         return "wrap_up" if offer.ended_at else "talking"
     return offer.state
-
-
-def _identity(session: Session, row: Conversation, events: Iterable[Recorded], language: str) -> Identity:
-    method = "caller_id"
-    for recorded in events:
-        if isinstance(recorded.event, CallIdentified):
-            method = recorded.event.method
-    facts = [value_of(CandidateFact, each) for each in row.candidates[:CANDIDATES_MAX]]
-    return Identity(
-        outcome=row.outcome,
-        level=row.level,
-        method=method,
-        candidates=tuple(_candidate(session, each, language) for each in facts),
-        confirmed=row.party_id,
-    )
-
-
-def _candidate(session: Session, fact: CandidateFact, language: str) -> Candidate:
-    badge = cards.badge(session, fact.party) if fact.party else None
-    return Candidate(
-        party=fact.party,
-        name=fact.party_name,
-        role=fact.role,
-        percent=round(fact.probability * 100),
-        reasons=tuple(identity_texts.reason_text(each, language) for each in fact.reasons),
-        household=badge.household if badge else "",
-        subscriptions=tuple(_subscription(each) for each in cards.services(session, fact.subscriptions)),
-        customer_no=badge.customer_no if badge else "",
-        tags=badge.tags if badge else (),
-    )
-
-
-def _subscription(row: cards.Service) -> Subscription:
-    return Subscription(
-        id=row.id,
-        number=row.number,
-        kind=row.kind,
-        area=row.area,
-        line=numbers.national(row.line_number) if row.line_number else "",
-        depends_on=row.depends_on,
-    )
 
 
 def _tickets(session: Session, row: Conversation, lines: list[str]) -> tuple[Ticket, ...]:

@@ -25,7 +25,7 @@ from cti.events import CallDelivered, OfferPainted, OfferSeen
 from cti.ledger import EventRow
 from cti.line import Controls
 from cti.records.conversations import Offer
-from screenpop.commands import By, Refused, perform
+from screenpop.commands import By, perform
 from screenpop.hub import Hub
 from screenpop.protocol import (
     CLOSE_BAD_MESSAGE,
@@ -45,6 +45,7 @@ from screenpop.protocol import (
     Seen,
 )
 from screenpop.pulse import SEND_WAIT_S, Line
+from screenpop.refused import Refused
 from screenpop.seat import LiveSeat, Socket, state, text_of
 from screenpop.sign_ins import SignIns, Watched
 
@@ -58,6 +59,7 @@ ENTER_AGAIN_S = 1.0
 TODO_MAX = (
     256  # commands and acknowledgements that wait for the database; one more and the browser is asked to come back
 )
+SPEAKING = ("prove",)  # commands whose result says more than that they were done
 FINISH_S = 10.0  # for what a browser said just before it went
 
 
@@ -310,7 +312,8 @@ class Visit:
 async def _result(command: Command, by: By, desk: Desk) -> Message:
     answer: Message = {"type": "result", "key": command.key, "ok": True}
     try:
-        await perform(command, by, db=desk.db, controls=desk.controls, clock=desk.clock)
+        value = await perform(command, by, db=desk.db, controls=desk.controls, clock=desk.clock)
+        answer |= {"value": value} if command.name in SPEAKING else {}
     except Refused as refused:
         log.info("stream.refused", command=command.name, code=refused.code, why=str(refused))
         answer |= {"ok": False, "error": {"code": refused.code, "text": str(refused)}}

@@ -24,6 +24,7 @@ export function howSure(card: Card): string {
   const candidate = likely(card);
   if (!candidate) return "";
   if (candidate.party !== null && candidate.party === card.identity.confirmed) return t("who.confirmed");
+  if (candidate.link_state === "disputed") return word("link", "disputed"); // by somebody else, while it rings or they talk
   return `${word("role", candidate.role)}, ${percent.format(candidate.percent / 100)}`;
 }
 

@@ -1,30 +1,39 @@
-// Who it may be: never a silent guess. Each with how sure we are, why, and a click that decides.
+// Who it may be: never a silent guess. Each with how sure we are, why, and a click or a key that decides.
+import { useState } from "preact/hooks";
+import { confirm, KEYS_OF_CANDIDATES, mayDecide } from "./_decide";
+import { Dispute, Linked } from "./_dispute";
 import { percent } from "./_format";
 import { count, t, word } from "./_page";
-import { Chip, Icon, Name } from "./_parts";
+import { Chip, Icon, Keys, Name } from "./_parts";
 import { plain } from "./_plain";
 import type { Candidate, Card, Subscription } from "./_protocol";
-import { pending, send } from "./_store";
+import { pending } from "./_store";
 
 export function Candidates({ card }: { card: Card }) {
   const { candidates, outcome } = card.identity;
   return (
     <section class="block" aria-labelledby="candidates-title">
-      <h3 id="candidates-title">{candidates.length > 1 ? count("candidates.title", candidates.length) : t("candidates.title_one")}</h3>
+      <h3 id="candidates-title" tabIndex={-1}>{candidates.length > 1 ? count("candidates.title", candidates.length) : t("candidates.title_one")}</h3>
       {candidates.length === 0 && <p class="muted">{t(`candidates.${outcome}`)}</p>}
       {card.state === "offered" && candidates.length > 0 && <p class="muted">{t("candidates.after_answer")}</p>}
       <ul class="candidates">
         {candidates.map((candidate, index) => (
-          <Row key={candidate.party ?? index} candidate={candidate} before={candidates[index - 1]} card={card} />
+          <Row key={candidate.party ?? index} candidate={candidate} number={index + 1} before={candidates[index - 1]} card={card} />
         ))}
       </ul>
     </section>
   );
 }
 
-function Row({ candidate, before, card }: { candidate: Candidate; before: Candidate | undefined; card: Card }) {
+interface Place {
+  candidate: Candidate;
+  number: number; // counted from 1
+  before: Candidate | undefined;
+  card: Card;
+}
+
+function Row({ candidate, number, before, card }: Place) {
   const confirmed = candidate.party !== null && candidate.party === card.identity.confirmed;
-  const answered = card.state === "talking" || card.state === "wrap_up"; // the server takes it from nobody else
   return (
     <li class={`candidate${confirmed ? " is-confirmed" : ""}`} data-candidate={candidate.party ?? ""}>
       <div class="candidate-head">
@@ -46,8 +55,9 @@ function Row({ candidate, before, card }: { candidate: Candidate; before: Candid
           .map(plain)
           .join(" · ")}
       </p>
-      {candidate.tags.length > 0 && (
+      {(candidate.tags.length > 0 || candidate.link_state) && (
         <p class="chips">
+          <Linked state={candidate.link_state} />
           {candidate.tags.map((tag) => (
             <Chip key={tag}>{word("tag", tag)}</Chip>
           ))}
@@ -59,28 +69,41 @@ function Row({ candidate, before, card }: { candidate: Candidate; before: Candid
         ))}
       </ul>
       <Subscriptions of={candidate.subscriptions} above={before?.subscriptions ?? []} />
-      {confirmed ? (
-        <Chip tone="tone-talking" icon="check">
-          {t("candidates.confirmed")}
-        </Chip>
-      ) : (
-        answered && candidate.party && <Confirm card={card} party={candidate.party} name={candidate.name} />
-      )}
+      <Decision candidate={candidate} number={number} card={card} confirmed={confirmed} />
     </li>
   );
 }
 
-function Confirm({ card, party, name }: { card: Card; party: string; name: string }) {
+function Decision({ candidate, number, card, confirmed }: { candidate: Candidate; number: number; card: Card; confirmed: boolean }) {
+  const [disputing, setDisputing] = useState(false);
+  const may = mayDecide(card);
+  return (
+    <div class="candidate-actions">
+      {confirmed && !disputing && (
+        <Chip tone="tone-talking" icon="check">
+          {t("candidates.confirmed")}
+        </Chip>
+      )}
+      {!confirmed && !disputing && may && candidate.party && <Confirm card={card} party={candidate.party} name={candidate.name} number={number} />}
+      <Dispute card={card} of={candidate} asked={disputing} onAsk={setDisputing} />
+    </div>
+  );
+}
+
+function Confirm({ card, party, name, number }: { card: Card; party: string; name: string; number: number }) {
   const mine = pending.value.filter((it) => it.name === "confirm_party" && it.conversation === card.id);
   return (
     <button
       type="button"
       disabled={mine.length > 0}
-      onClick={() => send("confirm_party", { conversation: card.id, value: party })}
-      aria-label={`${t("candidates.confirm")}: ${plain(name)}`}
+      onClick={() => confirm(card, party)}
     >
       <Icon name="check" />
-      {t(mine.some((it) => it.value === party) ? "candidates.confirming" : "candidates.confirm")}
+      <span>
+        {t(mine.some((it) => it.value === party) ? "candidates.confirming" : "candidates.confirm")}
+        <span class="visually-hidden">: {plain(name)}</span>
+      </span>
+      {card.state === "talking" && number <= KEYS_OF_CANDIDATES && <Keys of={String(number)} />}
     </button>
   );
 }

@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import { toggle } from "./_agent";
 import { dismiss } from "./_cards";
+import { decideByNumber } from "./_decide";
 import { hangUp } from "./_pop";
 import { card, seat, selected } from "./_store";
 import { chooseNumber, save } from "./_wrap_up";
@@ -16,6 +17,10 @@ export const KEYS: [string, string][] = [
   ["F8", "keys.next"],
   ["Shift+F8", "keys.previous"],
   ["F4", "keys.note"],
+  ["Shift+F4", "keys.answer"],
+  ["1–6", "keys.candidate"],
+  ["7", "keys.link"],
+  ["8", "keys.refuse_link"],
   ["F9", "keys.wrap_up"],
   ["1–9", "keys.disposition"],
   ["Ctrl+Enter", "keys.save"],
@@ -30,6 +35,7 @@ const ACTIONS: Record<string, () => void> = {
   F8: () => step(1),
   "Shift+F8": () => step(-1),
   F4: () => document.getElementById("note")?.focus(),
+  "Shift+F4": () => document.getElementById("answer")?.focus(),
   F9: () => document.querySelector<HTMLElement>(".disposition input:checked, .disposition input")?.focus(),
   "Shift+F9": () => card.value && hangUp(card.value),
   Delete: () => card.value && dismiss(card.value),
@@ -64,7 +70,9 @@ function actionOf(event: KeyboardEvent): (() => void) | undefined {
 
 function numberAction(number: number): (() => void) | undefined {
   const current = card.value;
-  return singleKeys.value && current?.state === "wrap_up" ? () => chooseNumber(current, number) : undefined;
+  if (!singleKeys.value || !current) return undefined;
+  if (current.state === "talking") return decideByNumber(current, number);
+  return current.state === "wrap_up" ? () => chooseNumber(current, number) : undefined;
 }
 
 function typing(target: EventTarget | null): boolean {

@@ -1,5 +1,5 @@
 // What tabs and the stream (in the worker) say to each other.
-import type { Change, Command, Seat, Trouble } from "./_protocol";
+import type { Change, Command, Proved, Seat, Trouble } from "./_protocol";
 
 /** When the message that first carried an offer came: milliseconds since 1970, on the browser's monotonic clock. */
 export type Arrivals = Record<string, number>;
@@ -26,7 +26,7 @@ export type FromStream =
   | { kind: "changes"; changes: Change[]; arrivals: Arrivals }
   | { kind: "line"; line: Line }
   | { kind: "pending"; commands: Command[] }
-  | { kind: "result"; command: Command; error: Trouble | null }
+  | { kind: "result"; command: Command; error: Trouble | null; value: Proved | null }
   | { kind: "clock"; ahead_ms: number }
   | { kind: "state"; degraded: string[]; leader: boolean } // what of the server is away; is this browser the one that rings?
   | { kind: "elected"; elected: boolean } // is this tab the one of this browser that rings?

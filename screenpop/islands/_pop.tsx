@@ -9,9 +9,11 @@ import { Note } from "./_note";
 import { t, word } from "./_page";
 import { Chip, Icon, Keys, Name, Nothing } from "./_parts";
 import { Path } from "./_path";
+import { plain } from "./_plain";
 import type { Card } from "./_protocol";
 import { Player } from "./_recording";
 import { useShown } from "./_shown";
+import { Sure } from "./_sure";
 import { card, isPending, seat, send, stale } from "./_store";
 import { Tickets } from "./_tickets";
 import { WrapUp } from "./_wrap_up";
@@ -32,6 +34,7 @@ function Shown({ card }: { card: Card }) {
       <Head card={card} />
       <div class="pop-body" tabIndex={0} role="region" aria-label={t("pop.details")}>
         {card.state === "withdrawn" && <p class="banner is-quiet">{t("pop.missed_hint")}</p>}
+        <Sure card={card} />
         <Outages card={card} />
         <Tickets card={card} />
         <div class="pop-columns">
@@ -66,7 +69,7 @@ function Head({ card }: { card: Card }) {
         <Chip tone={`outcome-${card.identity.outcome}`} icon={OUTCOME_ICONS[card.identity.outcome] ?? "question"}>
           {word("outcome", card.identity.outcome)}
         </Chip>
-        <Chip icon={card.identity.level >= 2 ? "shield" : "eye"}>{t(`level.${card.identity.level}`)}</Chip>
+        {card.state === "withdrawn" && <Chip icon={card.identity.level >= 2 ? "shield" : "eye"}>{t(`level.${card.identity.level}`)}</Chip>}
         {card.language && <Chip icon="globe">{word("language", card.language)}</Chip>}
       </p>
       <Facts card={card} />
@@ -82,6 +85,7 @@ function Facts({ card }: { card: Card }) {
       <Fact name="fact.queue" value={card.queue && word("queue", card.queue)} />
       <Fact name="fact.intent" value={card.intent && word("intent", card.intent)} />
       <Fact name="fact.did" value={card.did} />
+      <Evidence card={card} />
       {card.caller_name && (
         <div>
           <dt>{t("fact.caller_name")}</dt>
@@ -94,13 +98,26 @@ function Facts({ card }: { card: Card }) {
   );
 }
 
+/** What the trunk said beside the number: the number it vouches for, who sent the call on, how sure the caller's carrier is. */
+function Evidence({ card }: { card: Card }) {
+  const said = card.identity.evidence;
+  if (!said) return null;
+  return (
+    <>
+      <Fact name="fact.asserted" value={said.asserted} />
+      <Fact name="fact.diverted_from" value={said.diverted_from} />
+      <Fact name="fact.attestation" value={said.attestation && word("attestation", said.attestation)} />
+    </>
+  );
+}
+
 function Fact({ name, value }: { name: string; value: string }) {
   if (!value) return null;
   return (
     <div>
       <dt>{t(name)}</dt>
       <dd>
-        <bdi>{value}</bdi>
+        <bdi>{plain(value)}</bdi>
       </dd>
     </div>
   );

@@ -24,6 +24,27 @@ export interface Candidate {
   subscriptions: Subscription[];
   customer_no: string;
   tags: string[];
+  link: string | null;
+  link_state: string;
+}
+
+export interface Proposal {
+  id: string;
+  role: string;
+  reason: string;
+  whom: string;
+  state: string;
+}
+
+export interface Question {
+  factor: string;
+  text: string;
+}
+
+export interface Evidence {
+  asserted: string;
+  diverted_from: string;
+  attestation: string;
 }
 
 export interface Identity {
@@ -32,6 +53,10 @@ export interface Identity {
   method: string;
   candidates: Candidate[];
   confirmed: string | null;
+  proof: string[];
+  proposal: Proposal | null;
+  evidence: Evidence | null;
+  questions: Question[];
 }
 
 export interface Ticket {
@@ -145,6 +170,12 @@ export type Change =
   | { part: "agent"; agent: Agent }
   | { part: "lists"; dispositions: Disposition[]; channels: Channel[]; lists: string };
 
+export interface Proved {
+  right: boolean;
+  slowed: boolean;
+  level: number;
+}
+
 export interface Trouble {
   code: string;
   text: string;
@@ -157,7 +188,7 @@ export type FromServer =
   | { type: "state"; degraded: string[]; leader: boolean }
   | { type: "move"; after_ms: number }
   | { type: "ping"; at_ms: number }
-  | { type: "result"; key: string; ok: true }
+  | { type: "result"; key: string; ok: true; value?: Proved }
   | { type: "result"; key: string; ok: false; error: Trouble };
 
 // --- browser -> server
@@ -196,7 +227,7 @@ export interface Seen {
 export interface Command {
   type: "command";
   key: string;
-  name: "note" | "wrap_up" | "dismiss" | "confirm_party" | "pause" | "ready" | "hang_up";
+  name: "note" | "wrap_up" | "dismiss" | "confirm_party" | "link" | "refuse_link" | "dispute" | "prove" | "pause" | "ready" | "hang_up";
   conversation: string;
   text: string;
   value: string;

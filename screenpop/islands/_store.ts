@@ -3,7 +3,7 @@ import { batch, computed, signal } from "@preact/signals";
 import { type Link, link } from "./_link";
 import type { Arrivals, FromStream, Line } from "./_messages";
 import { page } from "./_page";
-import type { Card, Command, Seat, Trouble } from "./_protocol";
+import type { Card, Command, Proved, Seat, Trouble } from "./_protocol";
 import { applied } from "./_seat";
 import { chosen } from "./_selection";
 
@@ -36,7 +36,7 @@ export const stale = computed(() => {
   return state !== "connected" && heard_at > 0 && now_ms.value - ahead_ms.value - heard_at > STALE_AFTER_MS;
 });
 
-type Settled = (command: Command, error: Trouble | null) => void;
+type Settled = (command: Command, error: Trouble | null, value: Proved | null) => void;
 const settledListeners = new Set<Settled>();
 let stream: Link;
 
@@ -90,7 +90,7 @@ function heard(message: FromStream): void {
         pending.value = message.commands;
         return;
       case "result":
-        return settled(message.command, message.error);
+        return settled(message.command, message.error, message.value);
       case "clock":
         ahead_ms.value = believable(message.ahead_ms);
         return;
@@ -115,10 +115,10 @@ function became(fresh: Seat, arrived: Arrivals): void {
   selected.value = chosen(before, fresh, selected.value, isTyping());
 }
 
-function settled(command: Command, error: Trouble | null): void {
+function settled(command: Command, error: Trouble | null, value: Proved | null): void {
   // A failed note is said beside its field, which holds a newer text than the command.
   if (error && command.name !== "note") failures.value = [...failures.value, { command, error }];
-  for (const listener of settledListeners) listener(command, error);
+  for (const listener of settledListeners) listener(command, error, value);
 }
 
 function isTyping(): boolean {

@@ -8,9 +8,11 @@ import {
   type Change,
   type FromServer,
   NOT_SIGNED_IN,
+  type Proved,
   type Seat,
   SUBPROTOCOL,
   type ToServer,
+  type Trouble,
   VERSION,
 } from "./_protocol";
 import { applied } from "./_seat";
@@ -146,7 +148,7 @@ export class Stream {
         this.send({ type: "pong", seq: this.seq ?? 0 });
         return this.tellLine();
       case "result":
-        return this.settled(message.key, message.ok ? null : message.error);
+        return message.ok ? this.settled(message.key, null, message.value) : this.settled(message.key, message.error);
     }
   }
 
@@ -202,9 +204,9 @@ export class Stream {
     this.flush();
   }
 
-  private settled(key: string, error: { code: string; text: string } | null): void {
+  private settled(key: string, error: Trouble | null, value: Proved | null = null): void {
     const command = this.outbox.settle(key);
-    if (command) this.tell({ kind: "result", command, error });
+    if (command) this.tell({ kind: "result", command, error, value });
     this.tellPending();
   }
 

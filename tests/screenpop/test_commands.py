@@ -12,8 +12,9 @@ from cti import ledger
 from cti.line import LineFailed
 from cti.switchboard import of_channel
 from screenpop import commands
-from screenpop.commands import By, Refused
+from screenpop.commands import By
 from screenpop.protocol import Command
+from screenpop.refused import Refused
 from tests.fakes import company, story
 from tests.fakes.story import Teller, row_of
 
@@ -57,12 +58,15 @@ async def test_the_same_note_again_is_no_news(teller):
     assert len(await events(teller, "note.written")) == 1
 
 
-@pytest.mark.parametrize("name", ["note", "wrap_up", "confirm_party", "hang_up"])
+DECISIONS = ["confirm_party", "link", "refuse_link", "dispute", "prove"]
+
+
+@pytest.mark.parametrize("name", ["note", "wrap_up", "hang_up", *DECISIONS])
 async def test_who_did_not_answer_may_not(teller, name):
     assert await refused(teller.command(name, by="zeynep", text="x", value="information")) == "not_answered"
 
 
-@pytest.mark.parametrize("name", ["note", "wrap_up", "confirm_party", "hang_up", "dismiss"])
+@pytest.mark.parametrize("name", ["note", "wrap_up", "hang_up", "dismiss", *DECISIONS])
 @pytest.mark.parametrize("by", ["murat", ""])
 async def test_a_conversation_of_somebody_else_is_not_touched(teller, name, by):
     await teller.step(ANSWERS)

@@ -17,14 +17,16 @@ from pydantic import BaseModel
 
 from cti.records.cards import Member, PartyCard, Service
 from cti.records.contact_points import Contact
+from cti.records.parties import Party
 from cti.records.timeline import SHIPPED, Entry
-from screenpop import pages, protocol
+from screenpop import customers, pages, protocol
 from screenpop.pages import NotBundled, Pages, Person, count, own_address, plain, prose, span, text, ticket_number
 
 ROOM = Path(pages.__file__).parent
 LANGUAGES = ("tr", "en")
 EVIL = "\u202eDEV<script>alert(1)</script>\x00" + "Z" + "\u0301" * 20
 ZEHRA = Person("zehra", "Zehra <b>Şahin", "agent")
+SELIN = Person("selin", "Selin <b>Öz", "supervisor")
 
 
 @pytest.fixture
@@ -204,7 +206,7 @@ def every_page(shown: Pages, language: str, now: dt.datetime) -> list[str]:
         shown.render("desk.html", language, user=ZEHRA, page=data),
         shown.render("calls.html", language, **listed),
         shown.render("calls.html", language, **(listed | {"rows": [], "more": False})),
-        shown.render("customer.html", language, user=ZEHRA, **customer(now)),
+        *(shown.render("customer.html", language, user=user, **customer(now)) for user in (ZEHRA, SELIN)),
         *(shown.error(code, language, user=user, request_id="r") for code in (403, 404, 500) for user in (None, ZEHRA)),
     ]
 
@@ -228,7 +230,11 @@ def customer(now: dt.datetime) -> dict[str, Any]:
         "p", "person", EVIL, "100", "tr", ("vip", "new"), EVIL, (Member("p2", EVIL, "spouse"),),
         (Service("s", "1", "dsl", None, "Kadıköy", "active", None, True),), (Contact("phone", "+905321234567", "owner", "verified", "l"),),
     )  # fmt: skip
-    return {"card": card, "entries": [entry], "channels": {each.id: each for each in SHIPPED}}
+    other = Party(id="p3", name=EVIL, customer_no="101")
+    return {
+        "card": card, "entries": [entry], "channels": {each.id: each for each in SHIPPED}, "said": "invalid", "q": EVIL,
+        "others": [other], "kinds": customers.KINDS, "roles": customers.ROLES,
+    }  # fmt: skip
 
 
 def test_times_are_shown_in_the_zone_of_the_house(shown: Pages):
