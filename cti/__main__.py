@@ -3,79 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import re
 import sys
-from collections.abc import Coroutine
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import typer
-import uvloop
-from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
-from cti import auth, logs, numbers, run
+from cti import auth, console, dedup, import_commands, logs, numbers, run
 from cti.app import utc_now
 from cti.asterisk import debs, pbx
 from cti.asterisk.plan import PbxError
 from cti.cluster.engines import NotStarted
 from cti.cluster.show import show
-from cti.config import Settings
+from cti.console import say, settings
 from cti.db import Database
 from cti.demo import phones, stage
-from cti.records import imports
+from cti.records import calibration, lines
+
+EXPECTED = (
+    PbxError, NotStarted, debs.DebsError, run.NotReady, stage.NotAnswered, phones.NotRegistered, dedup.NotInstalled,
+    LookupError, ValueError,
+)  # fmt: skip
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Santral: a contact-centre bridge for Asterisk.")
 pbx_app = typer.Typer(no_args_is_help=True, help="The private Asterisk.")
 demo_app = typer.Typer(no_args_is_help=True, help="The demo company.")
 tools_app = typer.Typer(no_args_is_help=True, help="Programs that are fetched when the machine has none.")
-import_app = typer.Typer(no_args_is_help=True, help="Data from elsewhere.")
+identity_app = typer.Typer(no_args_is_help=True, help="Who is calling.")
+parties_app = typer.Typer(no_args_is_help=True, help="People and organisations.")
 config_app = typer.Typer(no_args_is_help=True, help="Settings.")
 number_app = typer.Typer(no_args_is_help=True, help="Telephone numbers.")
 user_app = typer.Typer(no_args_is_help=True, help="People who sign in.")
 for name, sub in {
-    "pbx": pbx_app, "demo": demo_app, "tools": tools_app, "import": import_app, "config": config_app, "number": number_app,
-    "user": user_app,
+    "pbx": pbx_app, "demo": demo_app, "tools": tools_app, "import": import_commands.app, "identity": identity_app,
+    "parties": parties_app, "config": config_app, "number": number_app, "user": user_app,
 }.items():  # fmt: skip
     app.add_typer(sub, name=name)
 
 
-def say(text: str) -> None:
-    """Progress, for people: one line on standard error."""
-    typer.echo(f"  {text}", err=True)
-
-
-def settings() -> Settings:
-    """The settings, or an end with the name of the one that is wrong."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        for fault in error.errors():
-            typer.echo(f"SANTRAL_{str(fault['loc'][0]).upper()}: {fault['msg']}, got {fault['input']!r}", err=True)
-        raise typer.Exit(2) from None
-
-
 def finish(work: Coroutine[Any, Any, int | None]) -> None:
     """Run `work` and end with its exit code; expected trouble is one line, not a trace."""
-    try:
-        code = uvloop.run(work) or 0
-    except (
-        PbxError,
-        NotStarted,
-        debs.DebsError,
-        run.NotReady,
-        stage.NotAnswered,
-        phones.NotRegistered,
-        imports.BadFile,
-        SQLAlchemyError,
-        OSError,
-    ) as error:
-        typer.echo(f"santral: {error}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    raise typer.Exit(code)
+    console.finish(work, *EXPECTED)
 
 
 @app.command("run")
@@ -176,25 +148,53 @@ def demo_call(
     finish(stage.place(settings(), wanted, say))
 
 
-@import_app.command("customers")
-def import_customers(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)]) -> None:
-    """Parties with their subscriptions and numbers, from CSV. Rows that cannot be used go to FILE.rejected.csv."""
-    chosen = settings()
+@demo_app.command("line")
+def demo_line(
+    state: Annotated[str, typer.Argument(help="down or up")],
+    subscription: Annotated[str, typer.Option(help="The subscription number on the bill.")] = "DSL-100101",
+) -> None:
+    """Say of a line what the network's monitoring would: that it is down, or up again."""
 
-    async def load() -> int:
-        db = Database(chosen.database)
-        try:
-            await run.migrate(chosen)
-            report = await imports.import_customers(db, file, region=chosen.default_region, now=utc_now(), say=say)
-        finally:
-            await db.close()
-        typer.echo(
-            f"{report.parties} parties, {report.subscriptions} subscriptions, {report.numbers} numbers, {report.links} links; "
-            f"{len(report.rejected)} rows rejected" + (f", see {file}.rejected.csv" if report.rejected else "")
-        )
-        return 1 if report.rejected else 0
+    def told(session: Session, now: dt.datetime) -> bool:
+        named = lines.named(session, subscription)
+        return lines.set_state(session, subscription=named, state=state, since=now, source="demo", now=now)
 
-    finish(load())
+    async def tell(db: Database) -> int:
+        changed = await db.work(told, utc_now())
+        typer.echo(f"{subscription} is {state}" + ("" if changed else ", as it was"))
+        return 0
+
+    finish(with_database(tell))
+
+
+@identity_app.command("calibrate")
+def identity_calibrate(
+    since: Annotated[
+        dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only calls from this day on (UTC).")
+    ] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Also propose better weights.")] = False,
+) -> None:
+    """How well what numbers told held: reliability curve, Brier score, advice."""
+    since = since and since.replace(tzinfo=dt.UTC)
+    finish(with_database(lambda db: calibration.run(db, since, typer.echo, propose=fit)))
+
+
+@parties_app.command("duplicates")
+def parties_duplicates(
+    limit: Annotated[int, typer.Option(min=1, help="Open proposals at most.")] = 1000,
+) -> None:
+    """Look among all parties for those that are there twice, and propose the likeliest pairs for merging."""
+
+    async def propose(db: Database) -> int:
+        typer.echo(f"{await dedup.bulk(db, say, limit, now=utc_now())} pairs are open")
+        return 0
+
+    finish(with_database(propose))
+
+
+async def with_database(work: Callable[[Database], Coroutine[Any, Any, int]]) -> int:
+    async with console.database(settings()) as db:
+        return await work(db)
 
 
 @user_app.command("add")
@@ -236,9 +236,11 @@ def config_show() -> None:
 
 
 @number_app.command("parse")
-def number_parse(raw: str) -> None:
+def number_parse(
+    raw: str, area: Annotated[str, typer.Option(help="Area code of local numbers, e.g. 212.")] = ""
+) -> None:
     """What Santral makes of a number as written or sent."""
-    number = numbers.parse(raw, settings().default_region)
+    number = numbers.parse(raw, settings().default_region, area)
     typer.echo(
         json.dumps({"kind": number.kind.value, "e164": number.e164, "country": number.country, "reason": number.reason})
     )

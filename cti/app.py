@@ -9,19 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
 from sqlalchemy.orm import Session
-from starlette.staticfiles import StaticFiles
 
-import screenpop.callbacks
-import screenpop.history
-import screenpop.pages
-import screenpop.routes
-from cti import auth, ledger, migrations, numbers, routes, web
+from cti import ledger, migrations, numbers, tending
 from cti.asterisk.agi import Agi, identify_script
 from cti.asterisk.ami import Ami, AmiDown
 from cti.asterisk.ari import Ari
@@ -30,12 +24,13 @@ from cti.asterisk.controls import SwitchControls
 from cti.asterisk.dead_man import DeadMan
 from cti.attendance import Attendance
 from cti.bus import open_bus
-from cti.channels import routes as channel_routes
 from cti.config import Settings
+from cti.crm import Resolver
 from cti.db import AWAY, Database
 from cti.degraded import Degraded
+from cti.enquiry import Enquiry
 from cti.events import Recorded
-from cti.health import router as health_routes
+from cti.identity import Evidence
 from cti.journal import Journal
 from cti.lease import Lease
 from cti.line import ChannelGone, DeviceAnswered, DeviceRinging, DeviceStopped, Fact, LineFailed, TalkEnded
@@ -43,11 +38,12 @@ from cti.metrics import Metrics
 from cti.reception import Means, Reception
 from cti.reconcile import Reconciler
 from cti.records import contact_points, standing
+from cti.sender import Sender
+from cti.sms import HttpGateway
 from cti.switchboard import Switchboard
 from cti.wrap_up import WrapUp
 from ivr import store as flows
 from ivr.voice import Voice
-from recordings import routes as recording_routes
 from recordings.retention import Policy
 from recordings.worker import Worker
 from screenpop import snapshot
@@ -86,7 +82,9 @@ class House:
         self.db.on_commit = self.bus.publish
         self.journal = Journal(settings.journal)
         host = settings.asterisk_host
-        self.switchboard = Switchboard(self.db, clock=self.clock, region=settings.default_region, confirm=self._confirm)
+        self.switchboard = Switchboard(
+            self.db, clock=self.clock, region=settings.default_region, areas=settings.areas, confirm=self._confirm
+        )
         self.ami = Ami(
             host, settings.ami_port, "santral", ami_password,
             on_fact=self._heard, on_resync=self._resynced,
@@ -105,11 +103,19 @@ class House:
         self.recorder = Worker(self.db, settings.recordings, self.clock, policy=policy)
         self.degraded = Degraded(
             self.db, self.vital, self.journal, node=settings.node, region=settings.default_region, clock=self.clock,
-            on_change=self._database_changed,
+            on_change=self._database_changed, areas=settings.areas,
         )  # fmt: skip
         self.reception = Reception(Means(
             settings, self.db, voice, self.journal, self.metrics, self.clock, lambda: self.degraded.away, self.dead_man.renew,
         ))  # fmt: skip
+        self.gateway = (
+            HttpGateway(settings.sms_url, settings.sms_token.get_secret_value()) if settings.sms_url else None
+        )
+        self.sender = Sender(self.db, self.gateway, self.clock)
+        self.resolver = Resolver(
+            settings.crm_url, settings.crm_token.get_secret_value(), timeout_s=settings.crm_timeout_ms / 1000
+        ) if settings.crm_url else None  # fmt: skip
+        self.enquiry = Enquiry(self.db, self.resolver, self.clock) if self.resolver else None
         self.reconciler = Reconciler(
             self.db, self.switchboard, clock=self.clock, switch_started_at=self.ari.switch_started_at,
             prefix=f"{settings.switch}-" if settings.switch else "",
@@ -135,10 +141,9 @@ class House:
         self.hub.on_seat = self.attendance.heard
         for subscriber in (self.hub.hear, self.wrap_up.heard):
             self.bus.subscribe(subscriber)
-        for subscriber in (self.metrics.hear, self.recorder.hear):
-            self.bus.subscribe(
-                subscriber, local_only=True
-            )  # each event counts, and each file is worked on, on one node
+        # Each event counts, each file is worked on, and each number is asked for, on one node.
+        for subscriber in (self.metrics.hear, self.recorder.hear, *([self.enquiry.hear] if self.enquiry else [])):
+            self.bus.subscribe(subscriber, local_only=True)
         for name, text, read in (
             ("santral_ari_connected", "1 while ARI is up.", self.ari.connected.is_set),
             ("santral_ami_connected", "1 while AMI is up.", self.ami.connected.is_set),
@@ -147,6 +152,16 @@ class House:
             ("santral_leads", "1 on the node that speaks for its switch.", lambda: self.switchboard.leads),
             ("santral_ws_clients", "Open sockets of pages.", lambda: self.hub.sockets),
             ("santral_journal_waiting", "What callers told us and the database does not have yet.", self.journal.size),
+            (
+                "santral_messages_waiting",
+                "Messages to customers that no gateway took yet.",
+                lambda: self.sender.waiting,
+            ),
+            (
+                "santral_crm_answers",
+                "0 while the CRM is not asked because it failed.",
+                lambda: not self.resolver or self.resolver.answers,
+            ),
             ("santral_calls_driven", "Calls in the IVR on this node.", lambda: self.reception.calls),
         ):
             self.metrics.gauge(name, text, _as_float(read))
@@ -161,6 +176,7 @@ class House:
         works = {
             "ari": self.ari.run(), "ami": self.ami.run(), "dead-man": self.dead_man.run(), "switchboard": self.switchboard.run(),
             "hub": self.hub.run(), "sign-ins": self.sign_ins.run(), "recordings": self.recorder.run(), "wrap-up": self.wrap_up.run(),
+            "sender": self.sender.run(), "tending": tending.run(self.db, self.clock, unseen_days=self.settings.link_unseen_days),
             "resync": self._resync(), "bus": self.bus.run(), "degraded": self.degraded.run(), "attendance": self.attendance.run(),
         }  # fmt: skip
         if self.lease is not None:
@@ -203,6 +219,10 @@ class House:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.hub.close()
+        if self.enquiry is not None:
+            await self.enquiry.close()
+        if self.gateway is not None:
+            await self.gateway.close()
         for database in {self.db, self.vital}:
             await database.close()
 
@@ -287,8 +307,10 @@ class House:
 
     async def _identify(self, raw: str, did: str) -> Mapping[str, str]:
         """For dialplans that are not ours (FastAGI): who calls, without private data."""
-        number = numbers.parse(raw, self.settings.default_region)
-        found = await self.db.read(contact_points.identify, number, self.clock())
+        region = self.settings.default_region
+        number = numbers.parse(raw, region, numbers.area_of(did, region, self.settings.areas))
+        given = Evidence(now=self.clock(), unseen_days=self.settings.link_unseen_days)
+        found = await self.db.read(contact_points.identify, number, given.now, given)
         first = found.candidates[0] if found.candidates else None
         return {
             "SANTRAL_OUTCOME": found.outcome.value,
@@ -375,25 +397,3 @@ def _as_float(read: Callable[[], float]) -> Callable[[], float]:
 def _ended(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("task.died", task=task.get_name(), error=repr(error))
-
-
-def web_app(house: House) -> FastAPI:
-    """The pages, the API and the socket of a node."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await house.open()
-        yield
-        await house.close()
-
-    app = FastAPI(title="Santral", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.house = house
-    app.state.error_page = screenpop.pages.error_page(house.settings.time_zone)
-    web.install(app, house.settings)
-    for router in (
-        health_routes, auth.router, routes.router, channel_routes.router, recording_routes.router,
-        screenpop.routes.router, screenpop.pages.router, screenpop.history.router, screenpop.callbacks.router,
-    ):  # fmt: skip
-        app.include_router(router)
-    app.mount("/static/screenpop", StaticFiles(packages=[("screenpop", "static")]), name="static-screenpop")
-    return app

@@ -24,7 +24,7 @@ from cti.journal import CallNoted, Journal, JournalFull
 from cti.line import LineFailed
 from cti.metrics import Metrics
 from cti.switchboard import Arrival, arrived
-from ivr import conversation
+from ivr import conversation, proving
 from ivr import store as flows
 from ivr.voice import Voice
 
@@ -98,7 +98,12 @@ class Reception:
         try:
             async with asyncio.timeout(AWAY_DEADLINE_S if means.away() else ARRIVAL_DEADLINE_S):
                 return await means.db.work(
-                    arrived, line.caller, region=means.settings.default_region, now=means.clock()
+                    arrived,
+                    line.caller,
+                    region=means.settings.default_region,
+                    areas=means.settings.areas,
+                    unseen_days=means.settings.link_unseen_days,
+                    now=means.clock(),
                 )
         except AWAY as error:
             log.warning("call.unwritten", call=line.caller.channel, error=f"{type(error).__name__}: {error}"[:160])
@@ -116,12 +121,16 @@ class Reception:
             did=who.did,
             raw=who.raw,
             name=who.name,
+            asserted=who.asserted,
+            diverted_from=who.diverted_from,
+            attestation=who.attestation,
         )
         try:
             await means.journal.keep_soon(entry)
         except JournalFull as full:
             log.error("journal.full", call=who.channel, error=str(full))
-        number = numbers.parse(who.raw, means.settings.default_region)
+        region, areas = means.settings.default_region, means.settings.areas
+        number = numbers.parse(who.raw, region, numbers.area_of(who.did, region, areas))
         return Arrival(name, number, decide(number, (), Evidence(now=now)), written=False)
 
     async def _taken_over(self, line: AriLine) -> tuple[Arrival, flows.Kept | None]:
@@ -130,7 +139,7 @@ class Reception:
         await means.renew([line.caller.channel])
         try:
             async with asyncio.timeout(TAKE_DEADLINE_S):
-                return await means.db.work(_take, line, means.settings.default_region, means.clock())
+                return await means.db.work(_take, line, means.settings, means.clock())
         except AWAY as error:
             raise LineFailed(f"what the node before us kept of this call cannot be read: {error!r}"[:200]) from error
 
@@ -146,6 +155,7 @@ class Reception:
         return self._older[kept.version]
 
 
-def _take(session: Session, line: AriLine, region: str, now: dt.datetime) -> tuple[Arrival, flows.Kept | None]:
-    arrival = arrived(session, line.caller, region=region, now=now)
+def _take(session: Session, line: AriLine, settings: Settings, now: dt.datetime) -> tuple[Arrival, flows.Kept | None]:
+    arrival = arrived(session, line.caller, region=settings.default_region, areas=settings.areas, now=now)
+    arrival = proving.standing(session, arrival)
     return arrival, flows.take(session, arrival.conversation)

@@ -1,4 +1,4 @@
-"""The records by REST: who may be calling, parties, links, tickets, callbacks, outages. Looking at personal data is written down."""
+"""The records by REST: who may be calling, parties, tickets, callbacks, outages. Looking at personal data is written down."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import FileResponse
 from pydantic import AwareDatetime, Field
-from sqlalchemy.orm import Session
 
 from cti import numbers
 from cti.auth import User, require
 from cti.events import Candidate
-from cti.identity import Identification, LinkFact
+from cti.identity import Evidence, Identification
 from cti.identity_texts import reason_text
 from cti.numbers import Number
-from cti.records import callbacks, cards, contact_points, outages, tickets
+from cti.records import callbacks, cards, contact_points, outages, pins, tickets
 from cti.records.callbacks import CallbackRow
 from cti.records.cards import PartyCard
 from cti.records.outages import OutageRow
 from cti.records.parties import Party
 from cti.records.tickets import Opened, TicketRow
-from cti.web import Asked, House, Problem, TheHouse, log_read, refusals
+from cti.web import Asked, Problem, TheHouse, log_read, refusals
 
 router = APIRouter(prefix="/api/v1", tags=["records"])
 
 Anybody = Annotated[User, Depends(require())]
 Chief = Annotated[User, Depends(require("supervisor", "admin"))]
 Id = Annotated[str, Path(max_length=36)]
+Caller = Annotated[User, Depends(require("agent", "supervisor", "admin"))]
 IdAsked = Annotated[str | None, Query(max_length=36)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
@@ -62,10 +62,18 @@ class IdentifyAnswer:
 
 
 @router.get("/identify")
-async def identify(user: Anybody, house: TheHouse, number: Annotated[str, Query(max_length=256)]) -> IdentifyAnswer:
-    """What a caller's number says, in any writing of the default region. Each candidate comes with the reasons for him."""
-    parsed = numbers.parse(number, house.settings.default_region)
-    found = await house.db.read(contact_points.identify, parsed, house.clock())
+async def identify(
+    user: Anybody,
+    house: TheHouse,
+    number: Annotated[str, Query(max_length=256)],
+    did: Annotated[str, Query(max_length=40)] = "",
+) -> IdentifyAnswer:
+    """What a caller's number says, in any writing of the default region; `did`: the number of ours that he called, for numbers without
+    an area code. Each candidate comes with the reasons for him."""
+    region = house.settings.default_region
+    parsed = numbers.parse(number, region, numbers.area_of(did, region, house.settings.areas))
+    given = Evidence(now=house.clock(), unseen_days=house.settings.link_unseen_days)
+    found = await house.db.read(contact_points.identify, parsed, given.now, given)
     await log_read(house, user=user.name, what="identify", subject=parsed.e164 or "")
     return _identified(parsed, found, user.language)
 
@@ -128,65 +136,22 @@ def _party(row: Party) -> PartyAnswer:
     )
 
 
-# --- links ---
+class PinAsked(Asked):
+    """Four to eight digits that are not guessed at once."""
 
-Kind = Annotated[str, Query(pattern=r"^[a-z][a-z_]{0,15}$")]
-
-
-class LinkAsked(Asked):
-    """Whose a contact point is: exactly one of party, household and subscription."""
-
-    kind: str = Field("phone", pattern=r"^[a-z][a-z_]{0,15}$")
-    value: str = Field(min_length=1, max_length=200)
-    party: str | None = Field(None, max_length=36)
-    household: str | None = Field(None, max_length=36)
-    subscription: str | None = Field(None, max_length=36)
-    role: Literal["owner", "user", "line_number", "work", "neighbour", "former"]
-    exclusivity: Literal["sole", "shared", "unknown"] = "unknown"
-    state: Literal["proposed", "unverified", "verified", "disputed"] = "unverified"
-    method: str = Field("", max_length=32)
+    pin: str = Field(min_length=4, max_length=8)
 
 
-@dataclass(frozen=True)
-class LinkMadeAnswer:
-    id: str
-    contact_point: str
-    state: str
-
-
-@router.get("/links")
-async def get_links(
-    user: Anybody, house: TheHouse, value: Annotated[str, Query(max_length=200)], kind: Kind = "phone"
-) -> list[LinkFact]:
-    """What a contact point leads to now."""
+@router.put("/parties/{party}/pin", status_code=204)
+async def put_pin(party: Id, asked: PinAsked, user: Caller, house: TheHouse) -> None:
+    """The secret that this party may key from now on."""
     with refusals():
-        form = contact_points.canonical(kind, value, house.settings.default_region)
-    await log_read(house, user=user.name, what="party", subject=f"links: {form}")
-    return await house.db.read(contact_points.links_of, form, kind, now=house.clock())
+        await house.db.work(pins.set_pin, party, asked.pin, by=user.name, now=house.clock())
 
 
-@router.post("/links", status_code=201)
-async def post_link(asked: LinkAsked, user: Anybody, house: TheHouse) -> LinkMadeAnswer:
-    with refusals():
-        return await house.db.work(_link, asked, user, house)
-
-
-def _link(session: Session, asked: LinkAsked, user: User, house: House) -> LinkMadeAnswer:
-    now = house.clock()
-    point = contact_points.ensure(session, asked.kind, asked.value, region=house.settings.default_region, now=now)
-    named = asked.model_dump(exclude={"kind", "value"})
-    source = "api" if user.is_machine else "agent"
-    link = contact_points.link(session, point, source=source, by=user.name, now=now, **named)
-    return LinkMadeAnswer(link.id, point.id, link.state)
-
-
-@router.delete("/links/{link}", status_code=204)
-async def delete_link(
-    link: Id, user: Anybody, house: TheHouse, reason: Annotated[str, Query(max_length=100)] = "not_theirs"
-) -> None:
-    """The link ends now; it stays in the records as one that was."""
-    with refusals():
-        await house.db.work(contact_points.end_link, link, reason=reason, by=user.name, now=house.clock())
+@router.delete("/parties/{party}/pin", status_code=204)
+async def delete_pin(party: Id, user: Caller, house: TheHouse) -> None:
+    await house.db.work(pins.clear_pin, party, by=user.name, now=house.clock())
 
 
 # --- tickets ---
@@ -236,8 +201,6 @@ async def post_ticket(asked: TicketAsked, user: Anybody, house: TheHouse, respon
 MESSAGES = pathlib.Path(
     "asterisk/spool/recording"
 )  # in the data folder: where our Asterisk puts what ARI has it record
-
-Caller = Annotated[User, Depends(require("agent", "supervisor", "admin"))]
 
 
 class SettleAsked(Asked):

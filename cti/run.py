@@ -18,12 +18,13 @@ from pydantic import SecretStr
 from sqlalchemy.exc import IntegrityError
 
 from cti import auth
-from cti.app import House, utc_now, web_app
+from cti.app import House, utc_now
 from cti.asterisk import debs, pbx
 from cti.asterisk.plan import NAME, Pbx, PbxError, Phone, Queue
 from cti.config import Settings
 from cti.db import Database
 from cti.demo import company, stage
+from cti.site import web_app
 from cti.speech import Espeak
 from ivr import document, prompts
 from ivr import store as flows

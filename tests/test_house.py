@@ -20,12 +20,14 @@ TOP_LEVEL = {
     # what tools and readers expect beside it
     "docs", "benchmarks", "LICENSE", "THIRD_PARTY.md", "Makefile", "Dockerfile", ".dockerignore", ".ci", ".gitignore",
     ".gitattributes", ".npmrc", "pyproject.toml", "package.json", "package-lock.json", "tsconfig.json",
-    "requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-node.lock",
+    "requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-node.lock", "requirements-dedup.lock",
 }  # fmt: skip
 
 PURE = {
     "cti.numbers", "cti.events", "cti.line", "cti.identity", "cti.identity_texts", "cti.calls", "cti.bus.told", "cti.bus.hints",
-    "ivr.conditions", "ivr.document", "ivr.engine", "ivr.graph", "ivr.checks", "ivr.prompts", "ivr.facts", "ivr.fields", "ivr.numerals",
+    "cti.weights", "cti.proof", "cti.proof_texts", "cti.calibration", "cti.duplicates", "cti.names", "cti.number_fast",
+    "ivr.conditions", "ivr.document", "ivr.engine", "ivr.graph", "ivr.checks", "ivr.prompts", "ivr.facts", "ivr.fields", "ivr.nodes",
+    "ivr.numerals", "ivr.steps",
     "screenpop.protocol", "screenpop.board", "screenpop.heard", "screenpop.unwritten", "screenpop.kpis", "screenpop.staffing",
     "recordings.retention", "recordings.verdict",
 }  # fmt: skip
@@ -140,7 +142,14 @@ def machine_places(text: str, here: str | None) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-node.lock"]
+    "name",
+    [
+        "requirements.lock",
+        "requirements-dev.lock",
+        "requirements-build.lock",
+        "requirements-node.lock",
+        "requirements-dedup.lock",
+    ],
 )
 def test_every_locked_package_has_hashes_and_no_address(name):
     text = (ROOT / name).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from cti.channels import routes as channel_routes
 from cti.config import Settings
 from cti.db import Database
 from cti.events import RecordsRead
-from cti.records import callbacks, contact_points, parties, timeline
+from cti.records import callbacks, contact_points, links, parties, timeline
 from tests.fakes.house import FakeHouse, application, browser
 
 MOBILE = "0532 123 45 67"
@@ -29,7 +29,7 @@ async def home(db, now):
         sule = parties.add_party(session, name="Şule Öz", customer_no="4711", source="test", now=now)
         line = parties.add_subscription(session, number="100200", kind="dsl", holder=sule, area="moda", now=now)
         point = contact_points.ensure(session, "phone", MOBILE, now=now)
-        contact_points.link(session, point, party=sule.id, role="owner", source="test", by="test", now=now)
+        links.link(session, point, party=sule.id, role="owner", source="test", by="test", now=now)
         return {"party": sule.id, "line": line.id}
 
     return await db.work(prepare)
@@ -75,7 +75,6 @@ GETS = [
     "identify?number=1",
     "parties?q=xx",
     "parties/x",
-    "links?value=1",
     "tickets",
     "callbacks",
     "callbacks/x/message",
@@ -123,35 +122,6 @@ async def test_parties_are_found_and_shown(db, agent, home):
     assert [each["value"] for each in card["contacts"]] == [E164]
     assert await reads(db) == [("agent", "party", "search: sule oz"), ("agent", "party", home["party"])]
     assert (await agent.get("/api/v1/parties/no-such")).status_code == 404
-
-
-async def test_a_link_is_made_shown_and_ended(agent, home):
-    asked = {"value": "0533 999 88 77", "party": home["party"], "role": "user"}
-    made = await agent.post("/api/v1/links", json=asked)
-    assert made.status_code == 201
-    (shown,) = (await agent.get("/api/v1/links", params={"value": "+905339998877"})).json()
-    assert (shown["link"], shown["party"], shown["source"]) == (made.json()["id"], home["party"], "api")
-    assert (await agent.delete(f"/api/v1/links/{shown['link']}")).status_code == 204
-    assert (await agent.get("/api/v1/links", params={"value": "+905339998877"})).json() == []
-    assert (await agent.delete("/api/v1/links/no-such")).status_code == 404
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"value": "not a number", "party": "x", "role": "user"},
-        {"value": "0533 999 88 77", "role": "user"},
-        {"value": "0533 999 88 77", "party": "x", "subscription": "y", "role": "user"},
-        {"value": "0533 999 88 77", "party": "x", "role": "friend"},
-    ],
-)
-async def test_a_link_that_makes_no_sense_is_refused(agent, wrong):
-    assert (await agent.post("/api/v1/links", json=wrong)).status_code == 422
-
-
-async def test_a_link_to_nobody_is_a_conflict(agent):
-    asked = {"value": "0533 999 88 77", "party": "no-such", "role": "user"}
-    assert (await agent.post("/api/v1/links", json=asked)).status_code == 409
 
 
 async def test_a_ticket_is_opened_once_and_found_by_its_number(agent, home):

@@ -6,7 +6,8 @@ from cti import ledger
 from cti.events import PartyAdded
 from cti.records import parties
 from cti.records.cards import card, search
-from cti.records.contact_points import ensure, link
+from cti.records.contact_points import ensure
+from cti.records.links import link
 from cti.records.parties import add_party, fold, subscriptions_of
 
 
