@@ -100,7 +100,8 @@ def alike(heard: Path, prompt: Path) -> float:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def alone(tmp_path_factory: pytest.TempPathFactory, company: Path) -> AsyncIterator[Alone]:
-    settings = live.settings_in(tmp_path_factory.mktemp("alone"))
+    # A bridge takes seconds to start on a busy machine: the dead-man's switch (test_takeover.py) waits for it here.
+    settings = live.settings_in(tmp_path_factory.mktemp("alone"), dead_man_s=20.0)
     async with live.switch(settings, company, tapped=False) as plan:
         made = Alone(settings, plan, live.carrier_of(settings))
         known = pbx.keep_secrets(plan)
