@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, text
+from sqlalchemy import DateTime, MetaData, create_engine, text
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -26,13 +26,14 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from cti import sqlite_turn
+from cti.sqlite_turn import READERS
+from cti.sqlite_turn import sqlite_engine as sqlite_engine
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 WORKS_WAITING_MAX = 2000  # more than this and a caller of `work` gets Overloaded instead of a place in the line
 GROUP_MAX = 64  # works that share one commit on SQLite
-READERS = 4  # threads (SQLite) or spare connections (PostgreSQL) for reads
 WORK_TIMEOUT_S = 10.0
 HOLD_LOOK_S = 2.0
 # A node that is stopped in the middle of a transaction must not hold its locks, the ledger's turn among them, for longer than this.
@@ -111,11 +112,12 @@ Committed = Callable[[list[Any]], None]
 class Database:
     """Works and reads against one address. `on_commit` hears, on the loop and in commit order, what a work put into NEWS."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, bulk: bool = False) -> None:
+        """`bulk`: of a process that only loads (sqlite_turn.BULK); on PostgreSQL it changes nothing."""
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.on_commit: Committed = lambda news: None
-        self._inner: _Sqlite | _Postgres = _Sqlite(self) if self.is_sqlite else _Postgres(self)
+        self._inner: _Sqlite | _Postgres = _Sqlite(self, bulk=bulk) if self.is_sqlite else _Postgres(self)
 
     async def work(self, fn: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(session, …)`; when this returns, what it wrote is on disk and its news is told. An exception undoes all of it."""
@@ -135,11 +137,11 @@ class Database:
 
 
 class _Sqlite:
-    def __init__(self, owner: Database) -> None:
+    def __init__(self, owner: Database, *, bulk: bool) -> None:
         self._owner = owner
         if owner.url.database:
             Path(owner.url.database).parent.mkdir(parents=True, exist_ok=True)
-        self._engine = sqlite_engine(str(owner.url))
+        self._engine = sqlite_engine(str(owner.url), bulk=bulk)
         self._jobs: queue.Queue[_Job | None] = queue.Queue(WORKS_WAITING_MAX)
         self._readers = concurrent.futures.ThreadPoolExecutor(READERS, thread_name_prefix="db-read")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -360,30 +362,6 @@ async def _in_time(answer: Awaitable[T]) -> T:
             return await answer
     except TimeoutError as error:
         raise DatabaseTimeout(f"expected an answer of the database within {WORK_TIMEOUT_S:g} s") from error
-
-
-def sqlite_engine(url: str) -> Engine:
-    """An engine whose connections are durable (WAL, fully synced) and whose transactions begin only where we say so."""
-    engine = create_engine(
-        url,
-        connect_args={"check_same_thread": False},
-        pool_size=READERS + 1,
-        max_overflow=0,
-        hide_parameters=True,  # errors are logged; what people wrote and their numbers are not
-    )
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # pysqlite's own BEGIN would come too late for savepoints
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL", "synchronous=FULL", f"busy_timeout={sqlite_turn.BUSY_MS}", "foreign_keys=ON", "wal_autocheckpoint=1000",
-            "journal_size_limit=67108864", "trusted_schema=OFF",
-        ):  # fmt: skip
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    return engine
 
 
 @contextlib.contextmanager

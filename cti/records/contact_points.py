@@ -17,7 +17,7 @@ from cti.identity import Evidence, Identification, LinkFact, Person, decide
 from cti.ledger import uuid7
 from cti.numbers import Kind, Number
 from cti.records.evidence import evidence
-from cti.records.parties import Subscription
+from cti.records.parties import Subscription, where_known
 from cti.records.reach import Reach, fact, reached
 
 VALUE_MAX = 200
@@ -46,12 +46,13 @@ class Link(Base):
     link is a row that ends (`valid_to`), never a row that is deleted."""
 
     __tablename__ = "links"
+    __table_args__ = (where_known("links", "household_id"), where_known("links", "subscription_id"))
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     contact_point_id: Mapped[str] = mapped_column(ForeignKey("contact_points.id"), index=True)
     party_id: Mapped[str | None] = mapped_column(ForeignKey("parties.id"), index=True)
-    household_id: Mapped[str | None] = mapped_column(ForeignKey("households.id"), index=True)
-    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    household_id: Mapped[str | None] = mapped_column(ForeignKey("households.id"))
+    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"))
     role: Mapped[str] = mapped_column(String(16))  # owner | user | line_number | work | neighbour | former
     exclusivity: Mapped[str] = mapped_column(String(8), default="unknown")  # sole | shared | unknown
     source: Mapped[str] = mapped_column(String(32))  # import | agent | ivr | api | intake

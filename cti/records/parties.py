@@ -17,10 +17,17 @@ SUBSCRIPTIONS_MAX = 500  # of one customer that are looked at; more belong to a 
 MERGED_MAX = 1000  # parties in one chain of merges; more is a circle that nobody should have been able to make
 
 
+def where_known(table: str, column: str) -> Index:
+    """An index over the rows that have a value in `column`, when few do: the others cost nothing, and an `=` or `IN` finds it."""
+    known = text(f"{column} IS NOT NULL")
+    return Index(f"ix_{table}_{column}", column, sqlite_where=known, postgresql_where=known)
+
+
 class Party(Base):
     """A person or an organisation. Being a party does not make somebody a customer; a subscription does."""
 
     __tablename__ = "parties"
+    __table_args__ = (where_known("parties", "merged_into_id"),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16), default="person")  # person | organisation
@@ -32,7 +39,7 @@ class Party(Base):
     tags: Mapped[str] = mapped_column(String(200), default="")  # words separated by spaces: vip ...
     external_id: Mapped[str | None] = mapped_column(String(100), unique=True)
     created_at: Mapped[dt.datetime]
-    merged_into_id: Mapped[str | None] = mapped_column(String(36), index=True)  # see records/merges.py
+    merged_into_id: Mapped[str | None] = mapped_column(String(36))  # see records/merges.py
     pin_hash: Mapped[str | None] = mapped_column(String(200))  # of the secret that he may key, see records/proofs.py
     batch: Mapped[int | None]  # imports.id that brought it
 
@@ -61,7 +68,10 @@ class Subscription(Base):
 
     __tablename__ = "subscriptions"
     # For who keys the last four digits of his line: see lines.ending_with.
-    __table_args__ = (Index("ix_subscriptions_last_four", text("substr(line_number, length(line_number) - 3)")),)
+    __table_args__ = (
+        Index("ix_subscriptions_last_four", text("substr(line_number, length(line_number) - 3)")),
+        where_known("subscriptions", "depends_on_id"),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     number: Mapped[str] = mapped_column(String(32), unique=True)  # the subscription number on the bill

@@ -121,7 +121,7 @@ async def bridge(alone: Alone) -> AsyncIterator[asyncio.subprocess.Process]:
     chosen = {
         "data_dir": settings.data_dir, "tools_dir": settings.tools, "http_port": settings.http_port,
         "ari_port": alone.plan.http_port, "ami_port": alone.plan.ami_port, "agi_port": settings.agi_port,
-        "ari_password": known.ari, "ami_password": known.ami,
+        "ari_password": known.ari, "ami_password": known.ami, "dead_man_s": settings.dead_man_s,
     }  # fmt: skip
     environment = os.environ | {f"SANTRAL_{name.upper()}": str(value) for name, value in chosen.items()}
     log = settings.data_dir / "bridge.log"

@@ -12,6 +12,8 @@ branch_labels = None
 depends_on = None
 
 IMPORTED = ("households", "parties", "subscriptions", "contact_points", "links")
+LINKED = (("links", "household_id"), ("links", "subscription_id"))  # mostly empty: what is not there needs no entry
+SELDOM = (("parties", "merged_into_id"), ("subscriptions", "depends_on_id"))
 TABLES = (  # in the order in which they refer to one another
     "imports", "link_proposals", "one_time_codes", "outbox", "guesses", "line_states", "merges", "merge_proposals",
 )  # fmt: skip
@@ -23,6 +25,7 @@ def upgrade() -> None:
     _proofs()
     _merges()
     _columns()
+    _indexes()
 
 
 def _imports() -> None:
@@ -151,15 +154,25 @@ def _columns() -> None:
     op.add_column("interactions", Column("party_by", String(36), nullable=True))
     op.add_column("parties", Column("merged_into_id", String(36), nullable=True))
     op.add_column("parties", Column("pin_hash", String(200), nullable=True))
-    op.create_index("ix_parties_merged_into_id", "parties", ["merged_into_id"])
+
+
+def _indexes() -> None:
     op.create_index(
         "ix_subscriptions_last_four", "subscriptions", [text("substr(line_number, length(line_number) - 3)")]
     )
+    for table, column in LINKED:
+        op.drop_index(f"ix_{table}_{column}", table)
+    for table, column in (*LINKED, *SELDOM):
+        known = text(f"{column} IS NOT NULL")
+        op.create_index(f"ix_{table}_{column}", table, [column], sqlite_where=known, postgresql_where=known)
 
 
 def downgrade() -> None:
     op.drop_index("ix_subscriptions_last_four", "subscriptions")
-    op.drop_index("ix_parties_merged_into_id", "parties")
+    for table, column in (*LINKED, *SELDOM):
+        op.drop_index(f"ix_{table}_{column}", table)
+    for table, column in LINKED:
+        op.create_index(f"ix_{table}_{column}", table, [column])
     op.drop_column("parties", "pin_hash")
     op.drop_column("parties", "merged_into_id")
     op.drop_column("interactions", "party_by")
