@@ -156,6 +156,9 @@ class Reception:
 
 
 def _take(session: Session, line: AriLine, settings: Settings, now: dt.datetime) -> tuple[Arrival, flows.Kept | None]:
-    arrival = arrived(session, line.caller, region=settings.default_region, areas=settings.areas, now=now)
+    arrival = arrived(
+        session, line.caller, region=settings.default_region, areas=settings.areas,
+        unseen_days=settings.link_unseen_days, now=now,
+    )  # fmt: skip
     arrival = proving.standing(session, arrival)
     return arrival, flows.take(session, arrival.conversation)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from cti.identity import Outcome
+from cti.identity import Outcome, may
 from cti.records import lines, outages, tickets
 from cti.records.outages import OutageRow
 from cti.records.parties import Subscription
@@ -45,7 +45,7 @@ def inside(session: Session, arrival: Arrival, *, zone: ZoneInfo, now: dt.dateti
     who = arrival.identification
     if not who.subscriptions:
         return {"lines_down": lines.lines_down(session, now)}
-    hitting = outages.hitting(session, who.subscriptions, now)
+    hitting = outages.hitting(session, who.subscriptions, now) if may(who.level, "hear_outage") else []
     faults = {each.subscription for each in tickets.open_for(session, who.carriers) if each.matter == FAULT}
     return _of_lines(session, who.carriers, faults) | _of_outages(hitting, zone, now)
 

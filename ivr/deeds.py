@@ -8,12 +8,14 @@ from typing import Any, Protocol, assert_never
 
 from sqlalchemy.orm import Session
 
+from cti import identity
 from cti.records import tickets
 from ivr import caller, proving, steps
 from ivr.keeping import Keeper, Means, Report
 
 TICKET_S = 2.0  # deadlines of the call path, each for one piece of database work
 PROOF_S = 2.0
+NEEDED = {"fault": "open_fault_ticket", "notice": "ask_for_notice"}  # matter -> what of identity.MAY it is
 
 
 class Keep(Protocol):
@@ -43,6 +45,8 @@ class Deeds:
         """What has no answer in time was not opened, as far as the caller is told. It is noted in the journal then; should it have been
         opened all the same, the replay finds that out."""
         keeper, visit = self._keeper, self._keeper.visit(wanted)
+        if wanted.subscription and not self._may(NEEDED.get(wanted.matter, "change_data")):
+            return steps.Failed(f"a caller of this level may not ask for {wanted.matter}")
         opened: tickets.Opened | None = None
         with keeper.patience("ticket"):
             opened = await self._keep(TICKET_S, self._opening(wanted), visit=visit)
@@ -58,6 +62,9 @@ class Deeds:
             session, visit=keeper.visit(wanted), subscription=wanted.subscription, party=caller.party(keeper.arrival),
             matter=wanted.matter, channel="phone", conversation=keeper.conversation, text=text, now=now,
         )  # fmt: skip
+
+    def _may(self, what: str) -> bool:
+        return identity.may(self._keeper.arrival.identification.level, what)
 
     async def prove(self, wanted: steps.CheckProof) -> steps.Heard:
         """Whether an answer was right is told by what follows alone: neither by words nor by the time until they come."""
@@ -78,6 +85,8 @@ class Deeds:
     async def settle(self, wanted: steps.SettleLink) -> steps.Heard:
         """Whether the caller's number is to be known next time."""
         keeper, settled = self._keeper, False
+        if wanted.take and not self._may("link_number"):
+            return steps.Failed("a caller of this level may not link a number")
         with keeper.patience("link"):
             settle = proving.settle(keeper.conversation, wanted.take)
             settled = await self._keep(TICKET_S, settle, visit=keeper.visit(wanted))

@@ -226,8 +226,9 @@ def _forgotten(session: Session, node: Prove) -> Session:
 
 
 def _without_secrets(document: Document, session: Session) -> Session:
-    """Nobody needs them any more once a flow is over."""
+    """What was secret, and what was keyed as an answer: nobody needs it any more once a flow is over."""
     secrets = {node.fact for node in document.nodes.values() if isinstance(node, Ask) and node.secret}
+    secrets.update(*(node.answers.values() for node in document.nodes.values() if isinstance(node, Prove)))
     return replace(session, facts={name: value for name, value in session.facts.items() if name not in secrets})
 
 

@@ -55,6 +55,9 @@ class Wishes(Protocol):
     @property
     def areas(self) -> Areas: ...
 
+    @property
+    def link_unseen_days(self) -> int: ...
+
 
 class Visited(Protocol):
     """A wait, or its effect, that names where in the call it stands."""
@@ -184,10 +187,11 @@ class Keeper:
 
     async def _write_down(self) -> None:
         """The call came while the database was away; it is back, and the conversation has its row from now on."""
-        region, now = self._means.settings.default_region, self._means.clock()
+        settings, now = self._means.settings, self._means.clock()
         found = await self._means.db.work(
-            switchboard.arrived, self._line.caller, region=region, now=now, conversation=self.conversation
-        )
+            switchboard.arrived, self._line.caller, region=settings.default_region, areas=settings.areas,
+            unseen_days=settings.link_unseen_days, now=now, conversation=self.conversation,
+        )  # fmt: skip
         self._written = True
         if found.conversation != self.conversation:  # somebody else wrote it down meanwhile
             self.conversation = found.conversation

@@ -266,3 +266,13 @@ def test_a_proof_without_answers_or_with_unknown_questions_is_no_flow():
         node = {"kind": "prove", "answers": answers, "proved": "end", "wrong": "end", "failed": "end"}
         with pytest.raises(DocumentError, match="expected answers to birth_date"):
             flow_of({"start": node})
+
+
+def test_who_hangs_up_between_two_answers_leaves_neither_behind():
+    number = {"kind": "ask", "say": ["p"], "fact": "number", "to": "start", "person": "person"}
+    answers = {"identifier": "number", "birth_date": "born"}
+    doc = flow_of({**ASKED, "first": number, "prove": ASKED["prove"] | {"answers": answers}}, start="first")
+    asked = engine.hear(doc, engine.start(doc, {}).session, Digits("10023"), {}).session
+    assert asked.facts == {"number": "10023"}
+    assert engine.hear(doc, asked, steps.Gone(), {}).session.facts == {}
+    assert engine.hear(doc, asked, Digits("*"), {}).session.facts == {}
