@@ -102,6 +102,7 @@ class Identity:
     proposal: Proposal | None = None  # this call's
     evidence: Evidence | None = None
     questions: tuple[Question, ...] = ()  # that the agent may ask next, the best first
+    withheld: tuple[str, ...] = ()  # keys of cti.identity.MAY: what a caller of this level may not hear or do yet
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from cti import identity_texts, numbers, proof, proof_texts
 from cti.events import CallIdentified, Recorded, value_of
 from cti.events import Candidate as CandidateFact
-from cti.identity import Level
+from cti.identity import Level, may
 from cti.proof import IDENTIFIERS, Factor
 from cti.records import cards, claims
 from cti.records.contact_points import Link
@@ -25,6 +25,7 @@ from screenpop import protocol
 
 CANDIDATES_MAX = 6
 ENDED = "ended"  # link_state of a link that is no more
+WATCHED = ("hear_bill", "hear_address", "change_data", "link_number")  # of identity.MAY: what agents are asked for most
 ASKED_BY_AGENTS = IDENTIFIERS | {Factor.BIRTH_DATE}  # a PIN is for keys alone: nobody says it aloud
 
 # What every look asks is made once: making it costs more than running it.
@@ -75,6 +76,7 @@ def surely(
         level=row.level,
         proof=tuple(row.proof or ()),
         proposal=_proposal(session, row, points),
+        withheld=tuple(what for what in WATCHED if not may(row.level, what)),
         questions=tuple(
             protocol.Question(factor=each, text=proof_texts.QUESTIONS[each][language]) for each in questions(row)
         ),

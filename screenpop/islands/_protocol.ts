@@ -57,6 +57,7 @@ export interface Identity {
   proposal: Proposal | null;
   evidence: Evidence | null;
   questions: Question[];
+  withheld: string[];
 }
 
 export interface Ticket {

@@ -42,6 +42,9 @@ function Level({ of }: { of: Identity }) {
         ))}
         {of.proof.length === 0 && <span class="muted">{t("sure.nothing_proved")}</span>}
       </p>
+      <p class="sure-withheld muted" data-withheld={of.withheld.join(" ")}>
+        {of.withheld.length > 0 && t("sure.withheld", { what: of.withheld.map((what) => word("may", what)).join(", ") })}
+      </p>
     </div>
   );
 }

@@ -223,7 +223,7 @@ def test_any_document_and_any_keys_end_within_the_limits(plain, heard, data):
     assert isinstance(step.effects[-1], steps.ToQueue | steps.HangUp)
 
 
-ASKED = {
+ASKED: dict[str, dict[str, Any]] = {
     "start": {"kind": "ask", "say": ["p"], "fact": "born", "secret": True, "to": "prove", "person": "person"},
     "prove": {
         "kind": "prove",
@@ -271,7 +271,8 @@ def test_a_proof_without_answers_or_with_unknown_questions_is_no_flow():
 def test_who_hangs_up_between_two_answers_leaves_neither_behind():
     number = {"kind": "ask", "say": ["p"], "fact": "number", "to": "start", "person": "person"}
     answers = {"identifier": "number", "birth_date": "born"}
-    doc = flow_of({**ASKED, "first": number, "prove": ASKED["prove"] | {"answers": answers}}, start="first")
+    prove = {**ASKED["prove"], "answers": answers}
+    doc = flow_of({**ASKED, "first": number, "prove": prove}, start="first")
     asked = engine.hear(doc, engine.start(doc, {}).session, Digits("10023"), {}).session
     assert asked.facts == {"number": "10023"}
     assert engine.hear(doc, asked, steps.Gone(), {}).session.facts == {}

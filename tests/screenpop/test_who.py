@@ -105,10 +105,12 @@ async def test_answers_raise_the_level_on_the_open_card(ringing):
         "unique",
         ["customer_number"],
     )
+    assert shown(ringing)["withheld"] == ["hear_bill", "hear_address", "change_data", "link_number"]
     await prove(ringing, "birth_date", "1.1.1970")
     assert shown(ringing)["level"] == 1
     await prove(ringing, "birth_date", "31.12.1980")
     assert (shown(ringing)["level"], shown(ringing)["proposal"]["state"]) == (2, "open")
+    assert shown(ringing)["withheld"] == ["hear_bill", "hear_address", "change_data"], "by the table of levels"
 
 
 async def test_a_proposal_that_somebody_else_accepts_is_settled_on_the_open_card(ringing):
