@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import gc
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,13 +12,13 @@ from pathlib import Path
 import uvloop
 
 from cti.db import Database
+from cti.import_commands import stand_back
 from cti.records import imports
 
 
 async def load(url: str, path: Path) -> None:
-    db = Database(url)
-    gc.freeze()  # as cti.import_commands does, and the next
-    os.nice(10)
+    stand_back()
+    db = Database(url, bulk=True)
     began = time.perf_counter()
     try:
         report = await imports.import_customers(db, path, region="TR", now=dt.datetime.now(dt.UTC), say=imports.nothing)

@@ -76,7 +76,7 @@ class Deeds:
                 checked = await self._keep(PROOF_S, check, visit=visit)
         if checked is None:
             return steps.Failed("the records did not answer")
-        keeper.log.info("proof.checked", node=wanted.node, questions=sorted(wanted.answers), level=checked.level)
+        keeper.log.info("proof.checked", node=wanted.node, questions=sorted(wanted.answers), reached=checked.level)
         if checked.arrival is None:
             return steps.Refused()
         keeper.arrival = checked.arrival

@@ -1,46 +1,26 @@
-"""A piece of a file into the tables: what is there already is looked up, what is new is decided on, and written in a few statements.
-
-Written past the ORM: at twenty thousand rows a second an object for each row would be most of the work. No event for each party and
-link either: the whole import is one event, and what it brought carries its id as `batch` (docs/import.md).
-"""
+"""A piece of a file: what is there already is looked up, and what is new is decided on. import_writing writes it."""
 
 from __future__ import annotations
 
 import datetime as dt
 import itertools
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import Connection, select
+from sqlalchemy.orm import Session
 
 from cti.ledger import uuid7
-from cti.records.contact_points import VALUE_MAX, ContactPoint, Link
+from cti.records.contact_points import VALUE_MAX, Link
 from cti.records.import_columns import KINDS, Contact, Customer, Rejected
+from cti.records.import_writing import HOMES, WRITTEN, New, found, points
 from cti.records.parties import Household, HouseholdMember, Party, Subscription
 
-SOURCE = "import"
-ASKED_MAX = 5000  # values in one IN (...): SQLite takes 32,766 of them, PostgreSQL 65,535
-CACHE_KIB = 65_536  # SQLite's own 2 MB do not hold the pages of the indexes that a piece touches
 MERGED_MAX = 20  # times that a party may have been merged into another
-COUNTED = ("parties", "subscriptions", "numbers", "links")
-WRITTEN = {
-    Household: ("id", "label", "batch"),
-    Party: ("id", "kind", "name", "search_text", "language", "customer_no", "birth_date", "tags", "external_id", "created_at", "batch"),
-    HouseholdMember: ("household_id", "party_id", "role"),
-    Subscription: (
-        "id", "number", "kind", "holder_id", "household_id", "line_number", "area", "address", "depends_on_id", "status", "batch",
-    ),
-    ContactPoint: ("id", "kind", "value", "raw", "created_at", "batch"),
-    Link: (
-        "id", "contact_point_id", "party_id", "subscription_id", "role", "exclusivity", "source", "state", "method", "verified_by",
-        "valid_from", "batch",
-    ),
-}  # fmt: skip
-NOW = object()  # stands in a row for the moment of the import, which the engine wants in its own form
+COUNTED = {"parties": "parties", "subscriptions": "subscriptions", "numbers": "contact_points", "links": "links"}
 
 
 class Ids:
@@ -75,36 +55,45 @@ class Waiting:
 class Known:
     """What the rows of one piece name and the database has, and what the piece itself adds."""
 
-    parties: dict[str, str]  # by external_id; of a merged one the party that it became
-    customer_nos: dict[str, str | None]  # customer number -> external_id
-    households: dict[str, str]  # by label
-    members: set[tuple[str, str]]  # household, party
-    services: dict[str, Service]  # by number
-    points: dict[tuple[str, str], str]  # by kind and value
-    links: set[tuple[str, str, str]]  # the open ones: contact point, party or subscription, role
+    parties: dict[str, str] = field(default_factory=dict)  # by external_id; of a merged one the party that it became
+    customer_nos: dict[str, str | None] = field(default_factory=dict)  # customer number -> external_id
+    households: dict[str, str] = field(default_factory=dict)  # by label
+    members: set[tuple[str, str]] = field(default_factory=set)  # household, party
+    services: dict[str, Service] = field(default_factory=dict)  # by number
+    points: dict[tuple[str, str], str] = field(default_factory=dict)  # by kind and value
+    links: set[tuple[str, str, str]] = field(
+        default_factory=set
+    )  # the open ones: contact point, party or subscription, role
+
+    def has_any(self) -> bool:
+        """Contact points apart, which may well be shared."""
+        return bool(self.parties or self.customer_nos or self.households or self.services)
 
 
 @dataclass
 class Planned:
-    """What a piece will write, in the order of the tables of WRITTEN."""
+    """What a piece will write: rows by table, in the order of import_writing.WRITTEN."""
 
-    new: dict[type[Any], list[tuple[Any, ...]]] = field(default_factory=lambda: {table: [] for table in WRITTEN})
+    new: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {table: [] for table in WRITTEN})
     joins: list[tuple[str, str]] = field(default_factory=list)  # service and carrier, both there already
     waiting: list[Waiting] = field(default_factory=list)
     came: list[str] = field(default_factory=list)  # carriers that earlier pieces waited for
     rejected: list[Rejected] = field(default_factory=list)
+    met: bool = False  # the database had a party, service or household of it
 
     def counts(self) -> dict[str, int]:
-        return dict(
-            zip(COUNTED, (len(self.new[each]) for each in (Party, Subscription, ContactPoint, Link)), strict=True)
-        )
+        return counted(self.new)
+
+
+def counted(new: New) -> dict[str, int]:
+    """How many rows of each kind, as a Report names them."""
+    return {name: len(new[table]) for name, table in COUNTED.items()}
 
 
 def plan(
     session: Session,
     rows: Sequence[Customer],
     ids: Callable[[], str],
-    batch: int,
     *,
     waiting: Mapping[str, Sequence[Waiting]] = MappingProxyType({}),
     after: int = 0,
@@ -112,8 +101,23 @@ def plan(
     """What `rows` add to what is there; only reads. `waiting`: services of earlier pieces by the number of the carrier they wait for.
     Rows up to line `after` are in already, and only asked what carries their services."""
     known = known_of(session.connection(), rows)
+    met = known.has_any()
+    planned = planned_beside(known, rows, ids, waiting=waiting, after=after)
+    planned.met = met
+    return planned
+
+
+def planned_beside(
+    known: Known,
+    rows: Iterable[Customer],
+    ids: Callable[[], str],
+    *,
+    waiting: Mapping[str, Sequence[Waiting]] = MappingProxyType({}),
+    after: int = 0,
+) -> Planned:
+    """What `rows` add to what is `known`, which learns of it; pure."""
     planned = Planned()
-    planner = _Planner(known, planned, ids, batch)
+    planner = _Planner(known, planned, ids)
     for row in rows:
         if row.line <= after:
             planner.ask_again(row)
@@ -128,43 +132,6 @@ def plan(
     return planned
 
 
-def write(session: Session, planned: Planned, now: dt.datetime) -> None:
-    """Everything that was planned, at the moment `now`."""
-    connection = session.connection()
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KIB}")
-    for table, rows in planned.new.items():
-        if rows:
-            _insert(connection, cast(Table, table.__table__), WRITTEN[table], rows, now)
-    if planned.joins:
-        parameters = [{"service": service, "carrier": carrier} for service, carrier in planned.joins]
-        connection.execute(JOIN, parameters)
-
-
-SERVICES = cast(Table, Subscription.__table__)
-JOIN = (
-    update(SERVICES)
-    .where(SERVICES.c.id == bindparam("service"), SERVICES.c.depends_on_id.is_(None))
-    .values(depends_on_id=bindparam("carrier"))
-)
-
-
-def _insert(
-    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[tuple[Any, ...]], now: dt.datetime
-) -> None:
-    """Many rows by one statement, as the driver takes them: what SQLAlchemy does to each row would cost more than writing it."""
-    dialect = connection.dialect
-    mark = "?" if dialect.paramstyle == "qmark" else "%s"
-    statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"
-    moments = [place for place, name in enumerate(columns) if name in ("created_at", "valid_from")]
-    if moments:
-        process = table.c[columns[moments[0]]].type.dialect_impl(dialect).bind_processor(dialect)
-        moment = process(now) if process else now
-        [place] = moments
-        rows = [(*row[:place], moment, *row[place + 1 :]) for row in rows]
-    connection.exec_driver_sql(statement, list(rows))
-
-
 # --- what is there ----------------------------------------------------------------------------------------------------
 
 
@@ -175,27 +142,27 @@ def known_of(connection: Connection, rows: Iterable[Customer]) -> Known:
         return {value for row in rows for column in columns if (value := row.values.get(column))}
 
     parties, merged = {}, {}
-    for id_, external_id, into in _found(connection, PEOPLE, Party.external_id, of("external_id")):
+    for id_, external_id, into in found(connection, PEOPLE, Party.external_id, of("external_id")):
         parties[external_id] = id_
         if into:
             merged[id_] = into
     parties = {external_id: _became(connection, id_, merged) for external_id, id_ in parties.items()}
-    households = {label: id_ for id_, label in _found(connection, HOMES, Household.label, of("household"))}
-    points = _points(connection, rows)
-    services = _found(connection, OF_NUMBER, Subscription.number, of("subscription_no", "depends_on"))
+    households = {label: id_ for id_, label in found(connection, HOMES, Household.label, of("household"))}
+    reached = points(connection, _reached(rows))
+    services = found(connection, OF_NUMBER, Subscription.number, of("subscription_no", "depends_on"))
     return Known(
         parties=parties,
-        customer_nos=dict(_found(connection, TAKEN, Party.customer_no, of("customer_no"))),
+        customer_nos=dict(found(connection, TAKEN, Party.customer_no, of("customer_no"))),
         households=households,
-        members=set(_found(connection, MEMBERS, HouseholdMember.household_id, set(households.values())))
+        members=set(found(connection, MEMBERS, HouseholdMember.household_id, set(households.values())))
         if parties
         else set(),
         services={number: Service(id_, holder, bool(joined)) for id_, number, holder, joined in services},
-        points=points,
+        points=reached,
         links={
             (point, party or service or "", role)
-            for point, party, service, role in _found(
-                connection, OPEN_LINKS, Link.contact_point_id, set(points.values())
+            for point, party, service, role in found(
+                connection, OPEN_LINKS, Link.contact_point_id, set(reached.values())
             )
         },
     )
@@ -203,22 +170,11 @@ def known_of(connection: Connection, rows: Iterable[Customer]) -> Known:
 
 PEOPLE = select(Party.id, Party.external_id, Party.merged_into_id)
 TAKEN = select(Party.customer_no, Party.external_id)
-HOMES = select(Household.id, Household.label).order_by(Household.id.desc())  # of two with one label the first stays
 MEMBERS = select(HouseholdMember.household_id, HouseholdMember.party_id)
 OF_NUMBER = select(Subscription.id, Subscription.number, Subscription.holder_id, Subscription.depends_on_id)
-POINTS = select(ContactPoint.kind, ContactPoint.value, ContactPoint.id)
 OPEN_LINKS = select(Link.contact_point_id, Link.party_id, Link.subscription_id, Link.role).where(
     Link.valid_to.is_(None)
 )
-
-
-def _found(
-    connection: Connection, query: Select[*tuple[Any, ...]], column: InstrumentedAttribute[Any], values: Collection[str]
-) -> Iterator[Any]:
-    """The rows of `query` whose `column` is one of `values`. Sorted, so that neighbours are read together."""
-    ordered = sorted(values)
-    for start in range(0, len(ordered), ASKED_MAX):
-        yield from connection.execute(query.where(column.in_(ordered[start : start + ASKED_MAX])))
 
 
 def _became(connection: Connection, party: str, merged: Mapping[str, str]) -> str:
@@ -232,20 +188,10 @@ def _became(connection: Connection, party: str, merged: Mapping[str, str]) -> st
     return party
 
 
-def _points(connection: Connection, rows: Iterable[Customer]) -> dict[tuple[str, str], str]:
-    wanted: dict[str, set[str]] = {}
-    for row in rows:
-        for each in row.contacts:
-            wanted.setdefault(each.kind, set()).add(each.value)
-        if row.line_number:
-            wanted.setdefault("phone", set()).add(row.line_number)
-    return {
-        (kind, value): id_
-        for of_kind, values in wanted.items()
-        for kind, value, id_ in _found(
-            connection, POINTS.where(ContactPoint.kind == of_kind), ContactPoint.value, values
-        )
-    }
+def _reached(rows: Iterable[Customer]) -> set[tuple[str, str]]:
+    """Kind and value of every contact point that the rows name."""
+    named = {(each.kind, each.value) for row in rows for each in row.contacts}
+    return named | {("phone", row.line_number) for row in rows if row.line_number}
 
 
 # --- what is new ------------------------------------------------------------------------------------------------------
@@ -270,7 +216,6 @@ class _Planner:
     known: Known
     planned: Planned
     ids: Callable[[], str]
-    batch: int
 
     def add(self, row: Customer) -> None:
         party = self.known.parties.get(row.values["external_id"]) or self._party(row)
@@ -295,9 +240,9 @@ class _Planner:
     def _party(self, row: Customer) -> str:
         get, party = row.get, self.ids()
         external_id, customer_no = row.values["external_id"], get("customer_no") or None
-        self.planned.new[Party].append((
+        self.planned.new["parties"].append((
             party, get("kind") or KINDS[0], row.values["name"], row.search_text, get("language") or "tr", customer_no,
-            get("birth_date") or None, get("tags"), external_id, NOW, self.batch,
+            get("birth_date") or None, get("tags"), external_id,
         ))  # fmt: skip
         self.known.parties[external_id] = party
         if customer_no:
@@ -310,10 +255,10 @@ class _Planner:
         household = self.known.households.get(label)
         if household is None:
             household = self.known.households[label] = self.ids()
-            self.planned.new[Household].append((household, label, self.batch))
+            self.planned.new["households"].append((household, label))
         if (household, party) not in self.known.members:
             self.known.members.add((household, party))
-            self.planned.new[HouseholdMember].append((household, party, row.get("household_role") or "member"))
+            self.planned.new["household_members"].append((household, party, row.get("household_role") or "member"))
         return household
 
     def _service(self, row: Customer, party: str, household: str | None) -> None:
@@ -322,9 +267,9 @@ class _Planner:
         if service is None:
             carrier = self.known.services.get(get("depends_on"))
             service = self.known.services[number] = Service(self.ids(), party, carrier is not None)
-            self.planned.new[Subscription].append((
+            self.planned.new["subscriptions"].append((
                 service.id, number, get("subscription_kind"), party, household, row.line_number, get("area"), get("address"),
-                carrier.id if carrier else None, "active", self.batch,
+                carrier.id if carrier else None,
             ))  # fmt: skip
         if get("depends_on") and not service.joined:
             self.planned.waiting.append(Waiting(service.id, get("depends_on"), row))
@@ -335,12 +280,8 @@ class _Planner:
         point = self.known.points.get((contact.kind, contact.value))
         if point is None:
             point = self.known.points[contact.kind, contact.value] = self.ids()
-            self.planned.new[ContactPoint].append(
-                (point, contact.kind, contact.value, contact.raw[:VALUE_MAX], NOW, self.batch)
-            )
+            self.planned.new["contact_points"].append((point, contact.kind, contact.value, contact.raw[:VALUE_MAX]))
         key = (point, party or service or "", contact.role)
         if key not in self.known.links:
             self.known.links.add(key)
-            self.planned.new[Link].append((
-                self.ids(), point, party, service, contact.role, "unknown", SOURCE, "unverified", "", "", NOW, self.batch,
-            ))  # fmt: skip
+            self.planned.new["links"].append((self.ids(), point, party, service, contact.role))

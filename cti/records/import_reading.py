@@ -1,13 +1,15 @@
 """A file of customers, read beside the writing: a small one in a thread, a large one in a process of its own, so that reading and
-checking a row costs the writer nothing. What was read and not yet written is bounded, so memory does not grow with the file."""
+checking a row costs the writer nothing, and planning it neither (import_ahead). What was read and not yet written is bounded, so memory
+does not grow with the file."""
 
 from __future__ import annotations
 
 import asyncio
 import codecs
 import contextlib
+import datetime as dt
+import gc
 import hashlib
-import itertools
 import multiprocessing
 import pickle
 import queue
@@ -18,8 +20,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from cti.records.import_ahead import Ahead, Rows, ahead, cut
 from cti.records.import_cleaning import Cleaning
-from cti.records.import_columns import BadFile, Customer, Rejected
+from cti.records.import_columns import BadFile
+from cti.records.import_loading import Ids
 from cti.records.import_mapping import Plan
 from cti.records.import_rows import Parser
 
@@ -28,8 +32,9 @@ AHEAD_MAX = 8  # batches that were read and not yet taken, on each side of the p
 LARGE_BYTES = 1 << 20  # from here on a process of its own is worth the second that it takes to start
 BLOCK_BYTES = 1 << 20
 CHILD_END_S = 5.0
+GARBAGE_LOOKS = 50_000  # new objects between two searches for circles; Python's 700 are for programs that make some
 
-Rows = list[Customer | Rejected]
+Found = Rows | Ahead | Cleaning
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Wanted:
     region: str
     plan: Plan | None = None
     after: int = 0  # the rows up to this line are in already
+    moment: dt.datetime | None = None  # of the ids of what is planned ahead; None: nothing is to be
 
 
 def looked_through(path: Path, plan: Plan | None = None) -> Source:
@@ -78,15 +84,15 @@ def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, *, final: bool = 
 
 
 @contextlib.asynccontextmanager
-async def reading(wanted: Wanted) -> AsyncIterator[AsyncIterator[Rows | Cleaning]]:
-    """Batches of rows, and at the end what became of the telephone numbers. BadFile and OSError come out of the first batch that they
-    concern; the header is checked with the first."""
+async def reading(wanted: Wanted) -> AsyncIterator[AsyncIterator[Found]]:
+    """Batches of rows, planned ahead by a process, and at the end what became of the telephone numbers. BadFile and OSError come out of
+    the first batch that they concern; the header is checked with the first."""
     batches = _from_process(wanted) if wanted.source.size_bytes >= LARGE_BYTES else _from_thread(wanted)
     async with contextlib.aclosing(batches):
         yield batches
 
 
-async def _from_thread(wanted: Wanted) -> AsyncGenerator[Rows | Cleaning]:
+async def _from_thread(wanted: Wanted) -> AsyncGenerator[Found]:
     batches = _batches(wanted)
     while (batch := await asyncio.to_thread(next, batches, None)) is not None:
         yield batch
@@ -94,9 +100,7 @@ async def _from_thread(wanted: Wanted) -> AsyncGenerator[Rows | Cleaning]:
 
 def _batches(wanted: Wanted) -> Iterator[Rows | Cleaning]:
     parser = Parser(wanted.region, wanted.plan)
-    rows = parser.rows(_lines(wanted.source), wanted.after)
-    while batch := list(itertools.islice(rows, BATCH_ROWS)):
-        yield batch
+    yield from cut(parser.rows(_lines(wanted.source), wanted.after), BATCH_ROWS)
     yield parser.cleaning
 
 
@@ -108,7 +112,7 @@ def _lines(source: Source) -> Iterator[str]:
 # --- the process ------------------------------------------------------------------------------------------------------
 
 
-async def _from_process(wanted: Wanted) -> AsyncGenerator[Rows | Cleaning]:
+async def _from_process(wanted: Wanted) -> AsyncGenerator[Found]:
     start = multiprocessing.get_context("spawn")  # a fork would copy threads that hold locks
     inward, outward = start.Pipe(duplex=False)
     child = start.Process(target=_send_all, args=(outward, wanted), name="import-read", daemon=True)
@@ -156,9 +160,12 @@ def _send_all(outward: Connection, wanted: Wanted) -> None:
                 packed.put(data, timeout=1)
                 return
 
+    gc.freeze()  # what is loaded by now stays, and rows come and go without circles
+    gc.set_threshold(GARBAGE_LOOKS)
+    ids = Ids(wanted.moment) if wanted.moment else None
     try:
         for batch in _batches(wanted):
-            put(batch)
+            put(ahead(batch, ids) if ids and not isinstance(batch, Cleaning) else batch)
             if not sender.is_alive():
                 return
     except (BadFile, OSError) as error:

@@ -20,21 +20,24 @@ import contextlib
 import datetime as dt
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
 from cti.db import Database
-from cti.records import batches, import_loading
+from cti.records import batches, import_loading, import_writing
+from cti.records.import_ahead import Ahead, Rows, in_order, parted, together
 from cti.records.import_cleaning import Cleaning
 from cti.records.import_columns import COLUMNS, BadFile, Customer, Rejected
-from cti.records.import_loading import Ids, Planned, Waiting
+from cti.records.import_loading import Ids, Planned, Waiting, counted
 from cti.records.import_mapping import BadMapping, Plan
-from cti.records.import_reading import Source, Wanted, looked_through, reading
+from cti.records.import_reading import BATCH_ROWS, Found, Source, Wanted, looked_through, reading
 from cti.records.import_rejects import Rejects
 from cti.records.import_rows import parse
+from cti.records.import_writing import New, NotNew
 
 __all__ = [
     "COLUMNS",
@@ -57,6 +60,7 @@ PIECE_MIN, PIECE_FIRST, PIECE_MAX = 25, 100, 2000  # rows
 REJECTED_KEPT = 1000  # rejected rows that a Report holds; all of them are in the file
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Unfinished(BadFile):
@@ -101,6 +105,16 @@ def nothing(_: object) -> None:
     """Tells nobody."""
 
 
+@dataclass(frozen=True)
+class Loaded(Generic[T]):
+    """A piece that is written and not yet durable."""
+
+    planned: T
+    report: Report
+    last: int  # line
+    held_s: float  # that it took
+
+
 @dataclass
 class Importer:
     """One run over one file. What is durable is in `batches.Import`; this holds how far the run is."""
@@ -113,31 +127,88 @@ class Importer:
     moment: dt.datetime
     line: int  # everything up to it is in
     report: Report
-    waiting: dict[str, list[Waiting]] = field(
-        default_factory=dict
-    )  # services by the number of the carrier that has not come yet
+    progress: Callable[[Progress], None]
+    # services by the number of the carrier that has not come yet
+    waiting: dict[str, list[Waiting]] = field(default_factory=dict)
+    rows: Rows = field(default_factory=list)  # read and not yet in; either these or the next
+    ahead: list[Ahead] = field(default_factory=list)
+    trusting: bool = True  # that what is planned ahead is right: nothing of it is there
     piece_rows: int = field(default_factory=lambda: PIECE_FIRST)
+    free_at: float = 0.0  # on the loop's clock: until then the writer is others'
 
-    async def piece(self, rows: Sequence[Customer | Rejected]) -> None:
+    async def take(self, batch: Rows | Ahead) -> None:
+        """What was read next; it is in now, or with what follows."""
+        if isinstance(batch, Ahead) and self._trusts(batch):
+            await self._careful(is_last=True)
+            if self._trusts(batch):  # the rows before it may have told otherwise
+                self.ahead.append(batch)
+                if sum(each.rows for each in self.ahead) + BATCH_ROWS > self.piece_rows:
+                    await self._unseen()
+                return
+        await self._unseen()
+        self.rows.extend(batch.unpacked() if isinstance(batch, Ahead) else batch)
+        await self._careful()
+
+    def _trusts(self, batch: Ahead) -> bool:
+        is_new = batch.first > self.line and not any(number in self.waiting for number in batch.services)
+        return self.trusting and is_new and bool(batch.new) and self.piece_rows >= PIECE_FIRST
+
+    async def _unseen(self) -> None:
+        """The batches that were planned ahead as one piece; the careful way, when something of them is there."""
+        if not self.ahead:
+            return
+        batches, self.ahead = self.ahead, []
+        new = together(batches)
+        try:
+            await self._piece(self._load_unseen, batches, new, rows=sum(each.rows for each in batches))
+        except NotNew:
+            self.trusting = False
+            self.rows = [row for each in batches for row in each.unpacked()]
+            await self._careful(is_last=True)
+
+    async def _careful(self, *, is_last: bool = False) -> None:
+        """Rows become pieces of the size that the database takes in HOLD_S."""
+        while self.rows and (is_last or len(self.rows) >= self.piece_rows):
+            piece, self.rows = self.rows[: self.piece_rows], self.rows[self.piece_rows :]
+            planned = await self._piece(self._load, piece, max(self.line, piece[-1].line), rows=len(piece))
+            self._joined(planned)
+            self.trusting = not planned.met
+
+    async def _piece(self, load: Callable[..., Loaded[T]], *of: Any, rows: int) -> T:
         """One piece of work, durable when this returns. What it rejects is in the file before: a resumed import cuts that off again."""
-        last = max(self.line, rows[-1].line)
-        planned, report, held_s = await self.db.work(self._load, rows, last)
-        self._joined(planned)
-        self.line, self.report = last, report
-        self.piece_rows = min(max(int(len(rows) * HOLD_S / held_s), PIECE_MIN), 2 * self.piece_rows, PIECE_MAX)
-        await asyncio.sleep(GAP_S)
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self.free_at - clock()))
+        loaded = await self.db.work(load, *of)
+        self.free_at = clock() + GAP_S
+        self.line, self.report = loaded.last, loaded.report
+        self.piece_rows = min(
+            max(int(rows * HOLD_S / loaded.held_s), PIECE_MIN), 2 * max(rows, self.piece_rows), PIECE_MAX
+        )
+        self.progress(Progress(self.line, self.source.lines, self.report.rows, self.report.left_out))
+        return loaded.planned
 
-    def _load(self, session: Session, rows: Sequence[Customer | Rejected], last: int) -> tuple[Planned, Report, float]:
+    def _load(self, session: Session, rows: Rows, last: int) -> Loaded[Planned]:
         began = time.perf_counter()
         good, bad = parted(rows)
-        planned = import_loading.plan(session, good, self.ids, self.batch, waiting=self.waiting, after=self.line)
-        import_loading.write(session, planned, self.moment)
+        planned = import_loading.plan(session, good, self.ids, waiting=self.waiting, after=self.line)
+        import_writing.write(session, planned.new, planned.joins, batch=self.batch, now=self.moment)
         left_out = in_order(bad, planned.rejected)
-        fresh = sum(row.line > self.line for row in rows)
-        report = self.report.plus(planned.counts(), fresh, left_out)
+        report = self.report.plus(planned.counts(), sum(row.line > self.line for row in rows), left_out)
+        return self._loaded(session, planned, report, last, left_out, began)
+
+    def _load_unseen(self, session: Session, batches: Sequence[Ahead], new: New) -> Loaded[None]:
+        began = time.perf_counter()
+        points = import_writing.write_unseen(session, new, batch=self.batch, now=self.moment)
+        left_out = in_order(*(each.rejected for each in batches))
+        report = self.report.plus(counted(new) | {"numbers": points}, sum(each.rows for each in batches), left_out)
+        return self._loaded(session, None, report, batches[-1].last, left_out, began)
+
+    def _loaded(
+        self, session: Session, planned: T, report: Report, last: int, left_out: Sequence[Rejected], began: float
+    ) -> Loaded[T]:
         batches.advance(session, self.batch, seen=self.line, line=last, counts=report.counts())
         self.rejects.write(left_out, after=self.line)
-        return planned, report, time.perf_counter() - began
+        return Loaded(planned, report, last, time.perf_counter() - began)
 
     def _joined(self, planned: Planned) -> None:
         for number in planned.came:
@@ -147,6 +218,8 @@ class Importer:
 
     async def end(self, cleaning: Cleaning, by: str) -> Report:
         """The file is at its end: who still waits for a carrier is told."""
+        await self._unseen()
+        await self._careful(is_last=True)
         dangling = [
             each.row.rejected(f"imported, but depends_on names no subscription: {each.carrier!r}")
             for each in itertools.chain.from_iterable(self.waiting.values())
@@ -172,66 +245,58 @@ async def import_customers(
     """Import `path` in pieces, each durable by itself. BadFile when it is no file of customers, Unfinished when it was begun before and
     `resume` is not asked for, OSError when it cannot be read. `progress` hears of each piece."""
     source = await asyncio.to_thread(looked_through, path, plan)
-    async with reading(Wanted(source, region, plan, await _after(db, source, plan, resume=resume))) as found:
+    after, moment = await _after(db, source, plan, now=now, resume=resume)
+    async with reading(Wanted(source, region, plan, after, moment)) as found:
         first = await anext(found)  # a header that is wrong begins no import
-        importer = await _begin(db, source, plan, now=now, by=by, resume=resume)
+        importer = await _begin(db, source, plan, moment=moment, by=by, resume=resume, progress=progress)
         if importer.line:
             say(f"import {importer.batch} goes on after line {importer.line} of {source.lines}")
         with contextlib.closing(importer.rejects):
-            report = await _pieces(importer, first, found, by, progress)
+            batch: Found | None = first
+            while batch is not None and not isinstance(batch, Cleaning):
+                await importer.take(batch)
+                batch = await anext(found, None)
+            report = await importer.end(batch or Cleaning(), by)
     if report.left_out:
         say(f"{report.left_out} rows were left out, see {importer.rejects.path}")
     return report
 
 
-async def _pieces(
-    importer: Importer,
-    first: Sequence[Customer | Rejected] | Cleaning,
-    found: AsyncIterator[list[Customer | Rejected] | Cleaning],
-    by: str,
-    progress: Callable[[Progress], None],
-) -> Report:
-    """Batches as they are read become pieces of the size that the database takes in HOLD_S."""
-    rows: list[Customer | Rejected] = []
-    batch: Sequence[Customer | Rejected] | Cleaning | None = first
-    while batch is not None and not isinstance(batch, Cleaning):
-        rows.extend(batch)
-        batch = await anext(found, None)
-        is_last = batch is None or isinstance(batch, Cleaning)
-        while rows and (is_last or len(rows) >= importer.piece_rows):
-            piece, rows = rows[: importer.piece_rows], rows[importer.piece_rows :]
-            await importer.piece(piece)
-            report = importer.report
-            progress(Progress(importer.line, importer.source.lines, report.rows, report.left_out))
-    return await importer.end(batch or Cleaning(), by)
-
-
-async def _after(db: Database, source: Source, plan: Plan | None, *, resume: bool) -> int:
-    """The line after which an import goes on. Unfinished when one was begun and nobody asked to go on with it."""
+async def _after(
+    db: Database, source: Source, plan: Plan | None, *, now: dt.datetime, resume: bool
+) -> tuple[int, dt.datetime]:
+    """The line after which an import goes on, and its moment: ids tell what an import brought (import_undo), so none may be older than
+    it. Unfinished when one was begun and nobody asked to go on with it."""
     there = await db.read(batches.unfinished, source.checksum, plan.source if plan else {})
     if there is None:
-        return 0
+        return 0, now
     if not resume:
         raise Unfinished(
             f"import {there.id} of this file stopped after line {there.line}: --resume goes on there, "
             f"`santral import undo {there.id}` takes it back"
         )
-    return there.line
+    return there.line, max(now, there.started_at)
 
 
 async def _begin(
-    db: Database, source: Source, plan: Plan | None, *, now: dt.datetime, by: str, resume: bool
+    db: Database,
+    source: Source,
+    plan: Plan | None,
+    *,
+    moment: dt.datetime,
+    by: str,
+    resume: bool,
+    progress: Callable[[Progress], None],
 ) -> Importer:
     mapping = plan.source if plan else {}
     row = await db.read(batches.unfinished, source.checksum, mapping) if resume else None
     if row is None:
         row = await db.work(
-            batches.begin, file=source.path.name, checksum=source.checksum, mapping=mapping, by=by, now=now
+            batches.begin, file=source.path.name, checksum=source.checksum, mapping=mapping, by=by, now=moment
         )
-    moment = max(now, row.started_at)  # ids tell what an import brought (import_undo), so none may be older than it
     report = replace(Report().plus(row.counts, row.counts.get("rows", 0), ()), left_out=row.counts.get("rejected", 0))
     rejects = await asyncio.to_thread(Rejects.open, source.path, row.line)
-    return Importer(db, source, rejects, row.id, Ids(moment), moment, row.line, report)
+    return Importer(db, source, rejects, row.id, Ids(moment), moment, row.line, report, progress)
 
 
 # --- dry run ----------------------------------------------------------------------------------------------------------
@@ -257,29 +322,14 @@ async def check(
                 if isinstance(batch, Cleaning):
                     cleaning = batch
                     continue
-                left_out = await db.read(_clashes, batch, ids)
+                rows = batch.unpacked() if isinstance(batch, Ahead) else batch
+                left_out = await db.read(_clashes, rows, ids)
                 rejects.write(left_out, after=report.rows)
-                report = report.plus({}, len(batch), left_out)
-                progress(Progress(batch[-1].line, source.lines, report.rows, report.left_out))
+                report = report.plus({}, len(rows), left_out)
+                progress(Progress(rows[-1].line, source.lines, report.rows, report.left_out))
     return replace(report, cleaning=cleaning)
 
 
-def _clashes(session: Session, batch: Iterable[Customer | Rejected], ids: Ids) -> list[Rejected]:
+def _clashes(session: Session, batch: Rows, ids: Ids) -> list[Rejected]:
     good, bad = parted(batch)
-    return in_order(bad, import_loading.plan(session, good, ids, 0).rejected)
-
-
-def parted(rows: Iterable[Customer | Rejected]) -> tuple[list[Customer], list[Rejected]]:
-    """The good rows and the bad ones."""
-    good: list[Customer] = []
-    bad: list[Rejected] = []
-    for row in rows:
-        if isinstance(row, Rejected):
-            bad.append(row)
-        else:
-            good.append(row)
-    return good, bad
-
-
-def in_order(*rejected: Iterable[Rejected]) -> list[Rejected]:
-    return sorted(itertools.chain(*rejected), key=lambda each: each.line)
+    return in_order(bad, import_loading.plan(session, good, ids).rejected)
