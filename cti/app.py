@@ -115,7 +115,7 @@ class House:
         self.resolver = Resolver(
             settings.crm_url, settings.crm_token.get_secret_value(), timeout_s=settings.crm_timeout_ms / 1000
         ) if settings.crm_url else None  # fmt: skip
-        self.enquiry = Enquiry(self.db, self.resolver, self.clock) if self.resolver else None
+        self.enquiry = Enquiry(self.db, self.resolver, self.clock, settings.link_unseen_days) if self.resolver else None
         self.reconciler = Reconciler(
             self.db, self.switchboard, clock=self.clock, switch_started_at=self.ari.switch_started_at,
             prefix=f"{settings.switch}-" if settings.switch else "",
@@ -308,7 +308,7 @@ class House:
     async def _identify(self, raw: str, did: str) -> Mapping[str, str]:
         """For dialplans that are not ours (FastAGI): who calls, without private data."""
         region = self.settings.default_region
-        number = numbers.parse(raw, region, numbers.area_of(did, region, self.settings.areas))
+        number = numbers.parse(raw, region, numbers.area_of(did, region, self.settings.areas), from_trunk=True)
         given = Evidence(now=self.clock(), unseen_days=self.settings.link_unseen_days)
         found = await self.db.read(contact_points.identify, number, given.now, given)
         first = found.candidates[0] if found.candidates else None

@@ -102,14 +102,15 @@ class User:
 # --- who may ---
 
 
-def require(*roles: Role) -> Callable[..., Awaitable[User]]:
-    """Dependency: the user, when signed in and of one of `roles` (none given: of any); else the problem 401 or 403."""
+def require(*roles: Role, machines: bool = False) -> Callable[..., Awaitable[User]]:
+    """Dependency: the user, when signed in and of one of `roles` (none given: of any), or (`machines`) whoever has a token; else the
+    problem 401 or 403."""
 
     async def whoever_asks(connection: HTTPConnection) -> User:
         user = await _user_of(connection)
         if user is None:
             raise Problem("not-signed-in", headers={"www-authenticate": "Bearer"})
-        if roles and user.role not in roles:
+        if roles and user.role not in roles and not (machines and user.is_machine):
             raise Problem("forbidden", f"expected one of the roles {', '.join(roles)}, {user.name} is {user.role}")
         return user
 

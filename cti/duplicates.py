@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from cti.names import Likeness, fold, likeness, slips
 
+ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 PROPOSE_AT = 0.6  # from this probability on somebody is asked whether they are one
 AT_MOST_UNPROVEN = 0.3  # what a single kind of reason, or a contradiction, can come to
 
@@ -156,11 +157,14 @@ def _names(a: Profile, b: Profile) -> Iterator[Reason]:
         yield Reason("other_kind")
     companies = a.kind == b.kind == "organisation"
     yield Reason(NAME_REASONS[likeness(a.name, b.name, companies=companies)])
-    if a.birth_date and b.birth_date:
-        yield Reason(_birth(a.birth_date, b.birth_date))
+    if a.birth_date and b.birth_date and (reason := _birth(a.birth_date, b.birth_date)):
+        yield Reason(reason)
 
 
-def _birth(one: str, other: str) -> str:
+def _birth(one: str, other: str) -> str | None:
+    """None when one of them is no date of ISO 8601: older imports wrote what stood in the file."""
+    if not (ISO_DATE.fullmatch(one) and ISO_DATE.fullmatch(other)):
+        return None
     if one == other:
         return "same_birth_date"
     (year, month, day), (year_2, month_2, day_2) = one.split("-"), other.split("-")

@@ -11,6 +11,7 @@ import structlog
 from cti.crm import Resolver
 from cti.db import AWAY, Database
 from cti.events import CallIdentified, Recorded
+from cti.identity import UNSEEN_DAYS
 from cti.records import crm
 from cti.records.crm import CrmParty
 
@@ -19,10 +20,12 @@ log = structlog.get_logger(__name__)
 
 class Enquiry:
     """Writes down what comes, early or late: the agent's page shows it as soon as it is there. Subscribe `hear` to what this node
-    commits."""
+    commits. `unseen_days`: see identity.expired."""
 
-    def __init__(self, db: Database, resolver: Resolver, clock: Callable[[], dt.datetime]) -> None:
-        self._db, self._resolver, self._clock = db, resolver, clock
+    def __init__(
+        self, db: Database, resolver: Resolver, clock: Callable[[], dt.datetime], unseen_days: int = UNSEEN_DAYS
+    ) -> None:
+        self._db, self._resolver, self._clock, self._unseen_days = db, resolver, clock, unseen_days
         self._tasks: set[asyncio.Task[None]] = set()
         resolver.on_late = self._came
 
@@ -64,7 +67,7 @@ class Enquiry:
 
     async def _came(self, conversation: str, party: CrmParty) -> None:
         try:
-            added = await self._db.work(crm.apply, conversation, party, self._clock())
+            added = await self._db.work(crm.apply, conversation, party, self._clock(), self._unseen_days)
         except AWAY as error:
             log.warning("crm.not_written", call=conversation, error=type(error).__name__)
         except Exception as error:  # noqa: BLE001  the end of a job: what others say must not break a call or the next answer

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cti.auth import User, require
 from cti.identity import LinkFact
-from cti.records import contact_points, lines, links, number_life, proposals
+from cti.records import contact_points, lines, link_notices, links, number_life, proposals
 from cti.records.number_life import NumberLife
 from cti.records.proposals import Counts, Proposal
 from cti.web import Asked, House, Problem, TheHouse, log_read, refusals
@@ -23,6 +23,7 @@ COUNTED_DAYS = 30  # without `since`
 
 Anybody = Annotated[User, Depends(require())]
 Caller = Annotated[User, Depends(require("agent", "supervisor", "admin"))]
+Answerable = Annotated[User, Depends(require("supervisor", "admin", machines=True))]  # not an agent at a page
 Id = Annotated[str, Path(max_length=36)]
 Limit = Annotated[int, Query(ge=1, le=proposals.OPEN_MAX)]
 Kind = Annotated[str, Query(pattern=r"^[a-z][a-z_]{0,15}$")]
@@ -43,6 +44,7 @@ class LinkAsked(Asked):
     exclusivity: Literal["sole", "shared", "unknown"] = "unknown"
     state: Literal["proposed", "unverified", "verified", "disputed"] = "unverified"
     method: str = Field("", max_length=32)
+    again: bool = False  # a person insists, though it was disowned before; of a program it counts for nothing
 
 
 class VerifyAsked(Asked):
@@ -82,7 +84,9 @@ async def get_links(
 
 @router.post("/links", status_code=201)
 async def post_link(asked: LinkAsked, user: Anybody, house: TheHouse) -> LinkMadeAnswer:
-    """A contact point of any kind is made when it is new."""
+    """A contact point of any kind is made when it is new. Of a telephone that is a mere match somebody at home is asked by SMS."""
+    if asked.state == "verified" and user.role == "agent" and not user.is_machine:
+        raise Problem("forbidden", f"expected a token, a supervisor or an admin to verify, {user.name} is {user.role}")
     with refusals():
         return await house.db.work(_link, asked, user, house)
 
@@ -90,14 +94,16 @@ async def post_link(asked: LinkAsked, user: Anybody, house: TheHouse) -> LinkMad
 def _link(session: Session, asked: LinkAsked, user: User, house: House) -> LinkMadeAnswer:
     now = house.clock()
     point = contact_points.ensure(session, asked.kind, asked.value, region=house.settings.default_region, now=now)
-    named = asked.model_dump(exclude={"kind", "value"})
+    named = asked.model_dump(exclude={"kind", "value", "again"})
     source = "api" if user.is_machine else "agent"
-    link = links.link(session, point, source=source, by=user.name, now=now, **named)
+    again = asked.again and not user.is_machine
+    link = links.link(session, point, source=source, by=user.name, now=now, again=again, **named)
+    link_notices.notify(session, link, now)
     return LinkMadeAnswer(link.id, point.id, link.state)
 
 
 @router.post("/links/{link}/verify")
-async def post_verify(link: Id, asked: VerifyAsked, user: Caller, house: TheHouse) -> Changed:
+async def post_verify(link: Id, asked: VerifyAsked, user: Answerable, house: TheHouse) -> Changed:
     """It is proved to hold, also after a dispute. Earlier contacts from there that were nobody's are the party's."""
     with refusals():
         done = await house.db.work(links.verify, link, method=asked.method, by=user.name, now=house.clock())
@@ -136,7 +142,7 @@ async def get_life(
 
 
 class AcceptAsked(Asked):
-    """`agent_proof`: the agent had him prove who he is in that call, and the link counts for more than a match at once."""
+    """`agent_proof`: the agent had him prove to be this customer, in that call; the link then counts for more than a match at once."""
 
     method: Literal["", "agent_proof"] = ""
 
@@ -177,16 +183,6 @@ async def post_refuse(proposal: Id, user: Caller, house: TheHouse) -> Changed:
 # --- lines ---
 
 
-def from_the_network(user: Anybody) -> User:
-    """The network's monitoring (a token of any role), or somebody in charge."""
-    if not user.is_machine and user.role == "agent":
-        raise Problem("forbidden", f"expected a token, a supervisor or an admin, {user.name} is {user.role}")
-    return user
-
-
-Network = Annotated[User, Depends(from_the_network)]
-
-
 class LineStateAsked(Asked):
     """Without `since` it is so from now on; without `source` the asker is it."""
 
@@ -196,7 +192,7 @@ class LineStateAsked(Asked):
 
 
 @router.put("/lines/{subscription}/state")
-async def put_line_state(subscription: Id, asked: LineStateAsked, user: Network, house: TheHouse) -> Changed:
+async def put_line_state(subscription: Id, asked: LineStateAsked, user: Answerable, house: TheHouse) -> Changed:
     """Of a subscription, by id or by its number on the bill. What is known already, or older than that, changes nothing."""
     now = house.clock()
     with refusals():

@@ -16,6 +16,10 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumber
 NATIONAL_MIN = 9  # digits; shorter ones may also be a local number without its area code
 LETTERS_MAX = 40
 BETWEEN = str.maketrans("", "", " -.()")
+FLOAT_ENDS = (
+    ".0",
+    ".00",
+)  # `0212555010.0` is what a spreadsheet makes of a number, and its last 0 is none of its digits
 TYPES = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan", "voicemail",
 )  # fmt: skip
@@ -49,7 +53,9 @@ def _reader(code: str, given_out: re.Pattern[str]) -> Callable[[str], str | None
             national = digits[skip:]
         else:
             return None
-        return code + national if len(text) <= LETTERS_MAX and given_out.fullmatch(national) else None
+        if len(text) > LETTERS_MAX or text.rstrip(" .").endswith(FLOAT_ENDS):
+            return None
+        return code + national if given_out.fullmatch(national) else None
 
     return read
 

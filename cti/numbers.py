@@ -25,7 +25,7 @@ SHORT_MIN, SHORT_MAX = 2, 6  # digits of emergency numbers, services and our own
 LOCAL_MIN, LOCAL_MAX = 7, 8  # digits of a subscriber's number without its area code
 E164_MAX = 15  # digits, ITU-T E.164 section 6.2.1
 STARS = "*" * 7
-BARE_MIN = 11  # fewer digits without + or 00 are not taken for an international number
+BARE_MIN = 11  # fewer digits without + or 00 are not taken for an international number, not even from a trunk
 
 
 Areas = Mapping[str, str]  # numbers of our own (E.164) -> their area codes, see `areas`
@@ -80,9 +80,10 @@ WITHHELD_WORDS = frozenset(
     {
         "", "anonymous", "anonymous caller", "restricted", "unknown", "unknown caller", "unavailable", "not available",
         "withheld", "number withheld", "private", "private number", "blocked", "no caller id", "caller id blocked",
+        "private caller", "hidden", "hidden number", "id hidden",
         "out of area", "none", "null", "no number", "payphone", "coinline/payphone",
         "p", "o",  # Bellcore GR-30: Private, Out of area
-        "gizli", "gizli numara", "gizli no", "özel", "özel numara", "ozel", "ozel numara",
+        "gizli", "gizli numara", "gizli no", "gizli arama", "anonim", "özel", "özel numara", "ozel", "ozel numara",
         "bilinmeyen", "bilinmeyen numara", "bilinmiyor", "numara yok",
     }
 )  # fmt: skip
@@ -91,9 +92,12 @@ WITHHELD_KEYS = frozenset({"266696687", "86282452253", "7378742833", "8656696", 
 WITHHELD_HOST = "anonymous.invalid"  # RFC 3323 section 4.1.1.3
 
 
-def parse(raw: str, region: str, area: str = "") -> Number:
+def parse(raw: str, region: str, area: str = "", *, from_trunk: bool = False) -> Number:
     """What `raw` says to somebody in `region` (ISO 3166-1, "TR"). `area` is the area code ("212") that local numbers
-    belong to; without it a local number is malformed. A number without + or 00 is read as one of the region first."""
+    belong to; without it a local number is malformed. A number without + or 00 is one of the region.
+
+    `from_trunk`: a carrier or a switch wrote it, not a person. Carriers send E.164 without its +, so then it may also be a
+    number of another country; in people's lists the same digits are an identity number or a landline with a digit too many."""
     kept = raw[:RAW_MAX].replace("\0", "").encode("utf-8", "replace").decode()
     text = _clean(raw)
     if len(text) > READ_MAX:
@@ -103,7 +107,7 @@ def parse(raw: str, region: str, area: str = "") -> Number:
         return Number(kept, Kind.WITHHELD, None, None)
     if SHORT.fullmatch(user):
         return Number(kept, Kind.SHORT, None, None)
-    return _read(kept, user, region.upper(), area)
+    return _read(kept, user, _Place(region.upper(), area, from_trunk))
 
 
 def areas(text: str, region: str) -> Areas:
@@ -124,7 +128,7 @@ def areas(text: str, region: str) -> Areas:
 def area_of(did: str, region: str, known: Areas = NO_AREAS) -> str:
     """The area code in which local numbers are read that called `did`: as `known` (see `areas`) says, else that of the
     number itself when it is one of a place in `region`; "" when there is none."""
-    e164 = parse(did, region).e164
+    e164 = parse(did, region, from_trunk=True).e164
     if e164 is None:
         return ""
     return known.get(e164) or _own_area(e164, region)
@@ -177,13 +181,17 @@ AREA = re.compile(r"0?[1-9][0-9]{0,4}")
 SHORT = re.compile(rf"(?!00(?:[1-9]|$))[0-9]{{{SHORT_MIN},{SHORT_MAX}}}|[*#]{{1,2}}[0-9]{{1,4}}[*#]?")
 E164 = re.compile(rf"\+[1-9][0-9]{{5,{E164_MAX - 1}}}")
 LABEL = re.compile(
-    r"^(?:(?:telefonu?|phone|mobile|mobil|gsm|cep|ev|iş|ofis|home|work|office|whatsapp|faks|fax|tel|tlf|no|numarası|numara|[tcfm](?=:))"
-    r"\b[\s.:]*){1,3}(?=[+(\d])",
+    r"^(?:(?:telefonu?|phone|mobile|mobil|mob|cell|gsm|cep|ev|iş|is|ofis|home|work|office|whatsapp|faks|fax|tel|tlf|nr|no|numarası|numara"
+    r"|irtibat|iletişim|santral|merkez|[tcfm](?=:))(?:\s?[1-9](?=\s*:)|\b)[\s.:=-]*){1,3}(?=[+(\d])",  # Tel1: is the first of several
     re.IGNORECASE,
 )
 EXTENSION = re.compile(
-    r"[\s,;(]*(?:dahili|dah\b|extension|ext\b|iç hat|int\b|x)[\s.:=]*[0-9]{1,7}\)?$|\s*#\s*[0-9]{1,7}$", re.IGNORECASE
+    r"[\s,;(]*(?:dahili|dah\b|extension|ext\b|iç hat|int\b|\bdh?(?=[.:])|x)(?:\s*no\b)?[\s.:=]*[0-9]{1,7}\)?$|\s*#\s*[0-9]{1,7}$",
+    re.IGNORECASE,
 )
+IN_BRACKETS = re.compile(
+    r"(.*[0-9])\s*\([0-9]{1,5}\)"
+)  # an extension without a word, if a whole number stands before it
 ONE_NUMBER = re.compile(r"[\s(\[]*\+?[0-9\s()\[\]./_~-]*")
 BETWEEN_NUMBERS = re.compile(r"[,;|&/\\+\n]|\s-\s|[^\W\d_]+")
 ANOTHER_ENDING = re.compile(r"(.{6,}?[^\s/,&-])\s*[/,&-]\s*[0-9]{1,4}")  # 0212 555 01 01 / 02
@@ -237,24 +245,43 @@ def _unlabelled(text: str) -> str:
 # --- from digits to a number ---
 
 
-def _read(kept: str, text: str, region: str, area: str) -> Number:
+@dataclass(frozen=True)
+class _Place:
+    """Where something was written, and by whom: see `parse`."""
+
+    region: str
+    area: str
+    from_trunk: bool
+
+
+def _read(kept: str, text: str, place: _Place) -> Number:
     """The first reading that is a number which is really given out, or why there is none."""
-    digits = "".join(letter for letter in text if letter.isdigit())
-    if ONE_NUMBER.fullmatch(text) and digits:
-        for reading in _readings(text, digits, region, area):
-            number = _valid(reading, region)
-            if number is not None:
-                country = phonenumbers.region_code_for_number(number)
-                iso = country if country and country.isalpha() else None
-                return Number(kept, Kind.E164, phonenumbers.format_number(number, PhoneNumberFormat.E164), iso)
+    digits = _digits(text)
+    extended = IN_BRACKETS.fullmatch(text)
+    number = (_first(extended[1], place) if extended else None) or _first(text, place)
+    if number is not None:
+        country = phonenumbers.region_code_for_number(number)
+        iso = country if country and country.isalpha() else None
+        return Number(kept, Kind.E164, phonenumbers.format_number(number, PhoneNumberFormat.E164), iso)
     if digits.removeprefix("00") in WITHHELD_KEYS:
         return Number(kept, Kind.WITHHELD, None, None)
-    return Number(kept, Kind.MALFORMED, None, None, _why_not(text, digits, region))
+    return Number(kept, Kind.MALFORMED, None, None, _why_not(text, digits, place.region))
 
 
-def _readings(text: str, digits: str, region: str, area: str) -> Iterator[str]:
+def _first(text: str, place: _Place) -> PhoneNumber | None:
+    if not ONE_NUMBER.fullmatch(text):
+        return None
+    found = (_valid(reading, place.region) for reading in _readings(text, _digits(text), place))
+    return next((number for number in found if number is not None), None)
+
+
+def _digits(text: str) -> str:
+    return "".join(letter for letter in text if letter.isdigit())
+
+
+def _readings(text: str, digits: str, place: _Place) -> Iterator[str]:
     """What the digits may mean, the likeliest first. A + before a 0 was put there by an exchange and means nothing."""
-    code = str(phonenumbers.country_code_for_region(region) or "")
+    code, area = str(phonenumbers.country_code_for_region(place.region) or ""), place.area
     if "+" in text and not digits.startswith("0"):
         yield "+" + digits
     elif digits.startswith("00"):
@@ -263,12 +290,14 @@ def _readings(text: str, digits: str, region: str, area: str) -> Iterator[str]:
         yield digits
         if area and LOCAL_MIN <= len(digits) <= LOCAL_MAX and not digits.startswith("0"):
             yield area.lstrip("0") + digits
-        if text == digits and len(digits) >= BARE_MIN and not digits.startswith("0"):
-            yield "+" + digits  # carriers send E.164 without its +
+        if place.from_trunk and text == digits and len(digits) >= BARE_MIN and not digits.startswith("0"):
+            yield "+" + digits  # E.164 without its +
     if code:
-        doubled = re.fullmatch(rf"0*(?:{code}0*){{2}}([1-9][0-9]*)", digits)
-        if doubled:
-            yield f"+{code}{doubled.group(1)}"
+        overdone = re.fullmatch(
+            rf"(?:0*(?:{code}0*){{2}}|0{code}0*)([1-9][0-9]*)", digits
+        )  # the code twice, or after a 0
+        if overdone:
+            yield f"+{code}{overdone.group(1)}"
 
 
 def _valid(reading: str, region: str) -> PhoneNumber | None:

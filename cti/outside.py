@@ -1,7 +1,7 @@
 """Requests to servers of others: the only importer of the HTTP client. JSON goes out, and at most BODY_MAX of an answer comes in.
 
-Goes to the one address that the operator configured and nowhere else: redirects are not followed, and neither proxies nor passwords
-are taken from the environment.
+Goes to the one address that the operator configured and nowhere else: redirects are not followed, neither proxies nor passwords
+are taken from the environment, and no cookie is kept, so that no answer has a say in the next request.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import MappingProxyType
 
 import httpx2
@@ -49,6 +50,7 @@ class Outside:
                 **({"Authorization": f"Bearer {token}"} if token else {}),
             },
             timeout=None, limits=httpx2.Limits(max_connections=CONNECTIONS), follow_redirects=False, trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )  # fmt: skip
 
     async def post(self, body: Mapping[str, str], *, within_s: float, headers: Mapping[str, str] = NOTHING) -> Answer:

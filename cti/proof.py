@@ -215,13 +215,18 @@ class Slow:
         return count >= self.alarm and (alarmed_s is None or alarmed_s >= DAY_S)
 
 
-# By what is counted: the number that calls, the customer whom the answers are about (named after his subscription, though all of his
-# household's count as one), the number that was dialled, and everything. A withheld number has no count of its own.
+# By what is counted: the number that calls, the customer whom the answers are about (named after his subscription, though he, his
+# household and his other homes count as one), the number that was dialled, and everything. A withheld number has no count of its own.
+# What an agent asked counts apart for the customer (agent); last four digits of a line that is down count apart for the calling number
+# (last_four) and the dialled one (narrowing): when thousands of lines are down, several end alike, and most callers are honestly wrong.
 SLOW: dict[str, Slow] = {
     "number": Slow((Window(HOUR_S, 5), Window(DAY_S, 10), Window(7 * DAY_S, 20)), alarm=10),
     "subscription": Slow((Window(DAY_S, 5), Window(7 * DAY_S, 8), Window(30 * DAY_S, 10)), alarm=5),
     "trunk": Slow((Window(HOUR_S, 200), Window(DAY_S, 1_000)), alarm=100),
     "all": Slow((Window(HOUR_S, 2_000), Window(DAY_S, 6_000)), alarm=500),
+    "agent": Slow((Window(7 * DAY_S, 10), Window(30 * DAY_S, 20)), alarm=10),
+    "last_four": Slow((Window(HOUR_S, 5), Window(DAY_S, 10), Window(7 * DAY_S, 20)), alarm=10),
+    "narrowing": Slow((Window(HOUR_S, 5_000), Window(DAY_S, 20_000)), alarm=1_000),
 }
 AGENT_WRONG_MAX = 3  # wrong answers that an agent may write down in one conversation
 CODES_PER_HOUR = 3  # one-time codes that one contact point is sent

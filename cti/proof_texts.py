@@ -72,9 +72,15 @@ DEEDS: dict[str, Text] = {
 }
 SCOPES: dict[str, Text] = {
     "number": {"tr": "arayan numara", "en": "calling number"},
-    "subscription": {"tr": "müşteri (hanesiyle birlikte)", "en": "customer (with his household)"},
+    "subscription": {"tr": "müşteri (haneleriyle birlikte)", "en": "customer (with his households)"},
     "trunk": {"tr": "aranan numara", "en": "number that was dialled"},
     "all": {"tr": "tümü", "en": "all together"},
+    "agent": {"tr": "müşteri (temsilcinin soruları)", "en": "customer (asked by agents)"},
+    "last_four": {"tr": "arayan numara (hattın son dört hanesi)", "en": "calling number (last four digits of a line)"},
+    "narrowing": {
+        "tr": "aranan numara (hattın son dört hanesi)",
+        "en": "number that was dialled (last four digits of a line)",
+    },
 }
 ANY_NUMBER = {
     "tr": "arayan numara, arızalı hat veya faturadaki bir numara",

@@ -130,7 +130,7 @@ class Reception:
         except JournalFull as full:
             log.error("journal.full", call=who.channel, error=str(full))
         region, areas = means.settings.default_region, means.settings.areas
-        number = numbers.parse(who.raw, region, numbers.area_of(who.did, region, areas))
+        number = numbers.parse(who.raw, region, numbers.area_of(who.did, region, areas), from_trunk=True)
         return Arrival(name, number, decide(number, (), Evidence(now=now)), written=False)
 
     async def _taken_over(self, line: AriLine) -> tuple[Arrival, flows.Kept | None]:

@@ -29,6 +29,7 @@ router = APIRouter(prefix="/api/v1", tags=["records"])
 
 Anybody = Annotated[User, Depends(require())]
 Chief = Annotated[User, Depends(require("supervisor", "admin"))]
+Answerable = Annotated[User, Depends(require("supervisor", "admin", machines=True))]  # not an agent at a page
 Id = Annotated[str, Path(max_length=36)]
 Caller = Annotated[User, Depends(require("agent", "supervisor", "admin"))]
 IdAsked = Annotated[str | None, Query(max_length=36)]
@@ -143,14 +144,14 @@ class PinAsked(Asked):
 
 
 @router.put("/parties/{party}/pin", status_code=204)
-async def put_pin(party: Id, asked: PinAsked, user: Caller, house: TheHouse) -> None:
+async def put_pin(party: Id, asked: PinAsked, user: Answerable, house: TheHouse) -> None:
     """The secret that this party may key from now on."""
     with refusals():
         await house.db.work(pins.set_pin, party, asked.pin, by=user.name, now=house.clock())
 
 
 @router.delete("/parties/{party}/pin", status_code=204)
-async def delete_pin(party: Id, user: Caller, house: TheHouse) -> None:
+async def delete_pin(party: Id, user: Answerable, house: TheHouse) -> None:
     await house.db.work(pins.clear_pin, party, by=user.name, now=house.clock())
 
 

@@ -15,8 +15,8 @@ READERS = 4  # threads (SQLite) or spare connections (PostgreSQL) for reads
 
 DURABLE = ("synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=1000")
 # A process that only loads: what it wrote last a power cut may take away (never the file's soundness), it has looked up every id it
-# refers to in the same transaction, and it carries the log over less often, and keeps the pages of the indexes at hand (256 MB at most).
-BULK = ("synchronous=NORMAL", "foreign_keys=OFF", "wal_autocheckpoint=8000", "cache_size=-262144")
+# refers to in the same transaction, and it carries the log over less often, and keeps the pages of the indexes at hand (64 MB).
+BULK = ("synchronous=NORMAL", "foreign_keys=OFF", "wal_autocheckpoint=8000", "cache_size=-65536")
 
 
 def sqlite_engine(url: str, *, bulk: bool = False) -> Engine:

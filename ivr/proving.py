@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -69,7 +70,7 @@ class Check:
 
     def _try(self, session: Session, now: dt.datetime) -> dict[str, int | bool]:
         row = session.get_one(Conversation, self.arrival.conversation)
-        level = _Attempt(session, row, self.settings, now).of(self.wanted.answers)
+        level = _Attempt(session, row, self.settings, now).of(self.wanted.answers, self.wanted.level)
         return {"proved": level >= self.wanted.level, "level": level}
 
     def _facts(self, session: Session, arrival: Arrival, now: dt.datetime) -> dict[str, Value]:
@@ -84,6 +85,15 @@ class Check:
         }
 
 
+class _By(TypedDict):
+    """What an attempt is counted by, beside the customer."""
+
+    number: str | None
+    did: str
+    now: dt.datetime
+    how: proofs.How
+
+
 class _Attempt:
     """Answers of one caller, each held against the records whatever came of the one before: a miss does the same work as a hit."""
 
@@ -91,24 +101,31 @@ class _Attempt:
         self._session, self._row, self._now = session, row, now
         self._region = settings.default_region
         self._area = numbers.area_of(row.did, settings.default_region, settings.areas)
+        self._unseen_days = settings.link_unseen_days
 
-    def of(self, answers: Mapping[str, str]) -> int:
-        """The level that the caller has reached; 0 when something was wrong, or nobody may try at the moment."""
+    def of(self, answers: Mapping[str, str], wanted: int) -> int:
+        """The level that the caller has reached; 0 when something was wrong, nobody may try at the moment, or it is below `wanted`. That
+        counts as wrong like any other, whoever has the number that he keyed: otherwise his own count would tell whether anybody has."""
         claim = self._claim(answers)
-        customer = claim.customer if claim else None
-        may = proofs.may_try(
-            self._session, number=self._row.number, did=self._row.did, customer=customer, now=self._now
-        )
-        further = {Factor(question): answers[question] for question in FURTHER if answers.get(question)}
-        persons = [self._answered(claim, factor, answer) for factor, answer in further.items()]
-        if may and claim is not None and None not in persons:
-            person = next(filter(None, persons), None)
-            return self._right(replace(claim, person=person or claim.person), tuple(further))
+        ids = proofs.counted(self._session, claim)
+        by = self._counted_by(answers)
+        may = proofs.may_try(self._session, **by, customers=ids)
+        held = {Factor(each): self._answered(claim, Factor(each), answers[each]) for each in FURTHER if each in answers}
+        given = {factor: answer for factor, answer in held.items() if answers[factor]}
+        shown = _shown(claim, given)
+        if may and shown is not None and proofs.would_reach(self._row, shown) >= max(wanted, Level.MATCHED):
+            return self._right(shown, ids if given else ())
         if may:
-            proofs.wrong(self._session, number=self._row.number, did=self._row.did, customer=customer, now=self._now)
+            guessed = any(each.possible for each in given.values())
+            proofs.wrong(self._session, **by, customers=ids if guessed else ())
         asked = list(answers)[-1]
         proofs.refused(self._session, self._row.id, asked, "wrong" if may else "slowed", by=CALLER, now=self._now)
         return 0
+
+    def _counted_by(self, answers: Mapping[str, str]) -> _By:
+        narrows = Factor.LAST_FOUR in answers and not any(each in answers for each in FURTHER)
+        how = proofs.How.LAST_FOUR if narrows else proofs.How.KEYS
+        return {"number": self._row.number, "did": self._row.did, "now": self._now, "how": how}
 
     def _claim(self, answers: Mapping[str, str]) -> proofs.Claim | None:
         if IDENTIFIER in answers:
@@ -119,21 +136,29 @@ class _Attempt:
             return proofs.narrow(self._session, answers[Factor.LAST_FOUR], self._now)
         return proofs.claim_of(self._row)
 
-    def _answered(self, claim: proofs.Claim | None, factor: Factor, answer: str) -> str | None:
-        return proofs.answered_by(
+    def _answered(self, claim: proofs.Claim | None, factor: Factor, answer: str) -> proofs.Answer:
+        return proofs.answered(
             self._session, claim, factor, answer, conversation=self._row.id, now=self._now, region=self._region,
             area=self._area,
         )  # fmt: skip
 
-    def _right(self, claim: proofs.Claim, further: tuple[Factor, ...]) -> int:
-        factors = tuple(dict.fromkeys((*claim.factors, *further)))
-        claim = replace(claim, factors=factors)
-        who = proofs.apply(self._session, self._row.id, claim, factor=factors[-1], by=CALLER, now=self._now)
-        if not proofs.is_about(who, claim):
-            return 0
-        if further:
-            proofs.right(self._session, customer=claim.customer)
+    def _right(self, claim: proofs.Claim, ids: tuple[str, ...]) -> int:
+        who = proofs.apply(
+            self._session, self._row.id, claim, factor=claim.factors[-1], by=CALLER, now=self._now,
+            unseen_days=self._unseen_days,
+        )  # fmt: skip
+        if ids and who.level >= Level.KEYED:
+            proofs.right(self._session, customers=proofs.cleared(claim, ids))
         return int(who.level)
+
+
+def _shown(claim: proofs.Claim | None, given: Mapping[Factor, proofs.Answer]) -> proofs.Claim | None:
+    """The claim with the answers that were given; None when one of them was wrong."""
+    whose = [each.whose for each in given.values()]
+    if claim is None or None in whose:
+        return None
+    person = next(filter(None, whose), None) or claim.person
+    return replace(claim, person=person, factors=tuple(dict.fromkeys((*claim.factors, *given))))
 
 
 def standing(session: Session, arrival: Arrival) -> Arrival:

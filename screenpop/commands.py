@@ -139,7 +139,7 @@ def _dismiss(session: Session, command: Command, by: By, now: dt.datetime) -> di
 
 def _confirm_party(session: Session, command: Command, by: By, now: dt.datetime) -> dict[str, Any]:
     _, row = _answered(session, command, by)
-    proving.confirm(session, row, command.value, by=by.agent, now=now)
+    proving.confirm(session, row, command.value, by=by.agent, now=now, unseen_days=by.spoken.unseen_days)
     return {}
 
 
@@ -157,7 +157,8 @@ def _refuse_link(session: Session, command: Command, by: By, now: dt.datetime) -
 
 def _dispute(session: Session, command: Command, by: By, now: dt.datetime) -> dict[str, Any]:
     _, row = _answered(session, command, by)
-    proving.dispute(session, row, command.value, command.text, by=by.agent, now=now)
+    unseen_days = by.spoken.unseen_days
+    proving.dispute(session, row, command.value, command.text, by=by.agent, now=now, unseen_days=unseen_days)
     return {}
 
 

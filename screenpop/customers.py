@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from cti.auth import User
-from cti.records import cards, contact_points, links, merges, parties, timeline
+from cti.records import cards, contact_points, link_notices, links, merges, parties, timeline
 from cti.records.contact_points import Link
 from cti.web import TheHouse, log_read
 from screenpop.pages import SignedIn, pages_in, person, to_sign_in
@@ -70,26 +70,39 @@ async def add_contact(
     user: SignedIn, house: TheHouse, party: Id,
     kind: Annotated[str, Form(max_length=16)], value: Annotated[str, Form(max_length=400)],
     role: Annotated[Literal["owner", "user", "work", "neighbour"], Form()] = "owner",
+    again: Annotated[bool, Form()] = False,
 ) -> Response:  # fmt: skip
-    """A value that cannot be one of its kind is said, and nothing is added."""
+    """A value that cannot be one of its kind is said, and nothing is added; nor what was disowned, unless `again` insists on it."""
     if user is None:
         return _sign_in(party)
     region, now = house.settings.default_region, house.clock()
     try:
-        await house.db.work(_add, party, kind, value, role, by=user.name, region=region, now=now)
+        await house.db.work(_add, party, kind, value, role, again, by=user.name, region=region, now=now)
     except LookupError:
         return _not_found(user, house)
+    except links.Disowned:
+        return _back(party, "disowned")
     except ValueError:
         return _back(party, "invalid")
     return _back(party, "done")
 
 
 def _add(
-    session: Session, party: str, kind: str, value: str, role: str, *, by: str, region: str, now: dt.datetime
+    session: Session,
+    party: str,
+    kind: str,
+    value: str,
+    role: str,
+    again: bool,
+    *,
+    by: str,
+    region: str,
+    now: dt.datetime,
 ) -> None:
     cards.card(session, party)
     point = contact_points.ensure(session, kind, value, now=now, region=region)
-    links.link(session, point, party=party, role=role, source="agent", by=by, now=now)
+    link = links.link(session, point, party=party, role=role, source="agent", by=by, now=now, again=again)
+    link_notices.notify(session, link, now)
 
 
 @router.post("/customers/{party}/links/{link}/{decision}")

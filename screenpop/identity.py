@@ -43,7 +43,7 @@ class Alarm:
     """Somebody seemed to be guessing. `whom`: a masked number, a number of ours, or whom the answers were about; "" for all together."""
 
     at: dt.datetime
-    scope: str  # number | trunk | subscription | all
+    scope: str  # a key of cti.proof.SLOW
     whom: str
     count: int
     within_h: int
@@ -95,7 +95,7 @@ def _alarms(session: Session) -> Iterator[Alarm]:
     query = select(EventRow).where(EventRow.type == GuessingAlarmed.type).order_by(EventRow.seq.desc())
     for row in session.scalars(query.limit(ALARMS_MAX)):
         told = GuessingAlarmed.of(row.body)
-        whom = _whom(session, told.subject) if told.scope == "subscription" else told.subject
+        whom = _whom(session, told.subject) if told.scope in ("subscription", "agent") else told.subject
         yield Alarm(at=row.at, scope=told.scope, whom=whom, count=told.count, within_h=told.window_s // 3600)
 
 

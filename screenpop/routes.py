@@ -70,7 +70,7 @@ def _sign_in(house: House, cookie: str) -> Callable[[], Awaitable[Place | None]]
 
 
 def _by(house: House, user: User) -> Callable[[], By]:
-    spoken = Spoken(house.settings.default_region, house.settings.areas)
+    spoken = Spoken(house.settings.default_region, house.settings.areas, house.settings.link_unseen_days)
 
     def by() -> By:
         member = house.switchboard.members.get(user.agent)

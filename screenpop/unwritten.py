@@ -32,7 +32,7 @@ def card_id(device_channel: str) -> str:
 def card(offer: UnwrittenOffer, region: str) -> Card:
     """The card of a call of which nothing but the number is known."""
     name, at = card_id(offer.device_channel), board.when(offer.rang_at)
-    number = numbers.parse(offer.number_raw, region)
+    number = numbers.parse(offer.number_raw, region, from_trunk=True)
     return board.sealed(
         Card(
             id=name, version=0, offer=name, state="offered", reason="", number=_readable(number), number_kind=number.kind.value,

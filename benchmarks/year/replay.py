@@ -38,14 +38,19 @@ class Outcome:
     trials: list[Trial] = field(default_factory=list)
     naive_right: int = 0
     customers: int = 0  # their calls that show a number
-    unknown: int = 0  # those of them that no link matches
-    customers_last: int = 0  # the same in the last month
+    unknown: int = 0  # those of them for which nobody of the caller's household is a candidate
+    nameless: int = 0  # those of these that no link matches at all; the others show only people of another household
+    customers_last: int = 0  # the first two in the last month
     unknown_last: int = 0
     withheld: int = 0  # customers' calls without a number
 
     @property
     def unknown_share(self) -> float:
         return self.unknown / self.customers
+
+    @property
+    def nameless_share(self) -> float:
+        return self.nameless / self.customers
 
     @property
     def unknown_share_last(self) -> float:
@@ -75,9 +80,11 @@ def replay(year: Year, policy: Policy, *, seed: int, weights: Weights = WEIGHTS,
 def _count(outcome: Outcome, call: Call, found: Identification, *, late: bool) -> None:
     if call.caller is None:
         return
-    unknown = not found.candidates
+    home = f"h-{call.caller.home}"
+    unknown = all(each.household != home for each in found.candidates)
     outcome.customers += 1
     outcome.unknown += unknown
+    outcome.nameless += not found.candidates
     outcome.customers_last += late
     outcome.unknown_last += late and unknown
 

@@ -24,6 +24,7 @@ MATTERS_EACH = 20.0  # that a household calls about in a year; each is one and a
 FIT_HOUSEHOLDS = 1_800
 FEWER = (2.5, 5.0, 10.0)  # matters, for the sensitivity
 ACCEPTANCE = (0.3, 0.6, 0.9)
+RIGHT_MIN, GAP_LIMIT, RATIO_LIMIT = 0.95, 0.05, 0.2  # what the issue asks for; `verdicts` says whether it is reached
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Pairing:
     @property
     def ratio(self) -> float:
         return self.on.unknown_share / self.off.unknown_share
+
+    @property
+    def ratio_nameless(self) -> float:
+        """The kinder count: a call is known as soon as anybody at all is a candidate."""
+        return self.on.nameless_share / self.off.nameless_share
 
     @property
     def ratio_last(self) -> float:
@@ -58,6 +64,7 @@ def measure() -> list[Figure]:
     for seed in TEST_SEEDS:
         found.append(both(simulated(seed), seed, Policy(offers=True)))
         print(f"seed {seed}", *_told(found[-1]), sep="\n", flush=True)
+    print(*verdicts(found), sep="\n", flush=True)
     print(*_sensitivity(), sep="\n", flush=True)
     print(f"  year took {time.process_time() - began:.0f} s of CPU", file=sys.stderr)
     return figures(found)
@@ -82,10 +89,27 @@ def figures(found: Sequence[Pairing]) -> list[Figure]:
             rival="without offers", rival_value=1.0, ratio=round(least.ratio, 3),
         ),
         Figure(
+            name="identity.nameless_customers_ratio", value=round(least.ratio_nameless, 3), unit="",
+            samples=least.on.customers,
+        ),
+        Figure(
             name="identity.unknown_customers_ratio_last_month", value=round(least.ratio_last, 3), unit="",
             samples=least.on.customers_last,
         ),
     ]  # fmt: skip
+
+
+def verdicts(found: Sequence[Pairing]) -> Iterator[str]:
+    """Each of the issue's limits with the worst of these years, and whether it is met."""
+    right = min(top1(each.on.pairs, SURE)[0] for each in found)
+    gap = max(gap_max(curve(each.on.pairs)) for each in found)
+    ratio = max(each.ratio for each in found)
+    for what, value, limit, met in (
+        (f"likeliest right where {SURE} or more was stated", right, f"at least {RIGHT_MIN}", right >= RIGHT_MIN),
+        ("largest gap of a decile", gap, f"at most {GAP_LIMIT}", gap <= GAP_LIMIT),
+        ("unknown customers with offers against without", ratio, f"at most {RATIO_LIMIT}", ratio <= RATIO_LIMIT),
+    ):
+        yield f"  {'met' if met else 'NOT MET'}: {what}: {value:.4f}, wanted {limit}"
 
 
 def _told(pairing: Pairing) -> Iterator[str]:
@@ -101,9 +125,14 @@ def _told(pairing: Pairing) -> Iterator[str]:
     on, off = pairing.on, pairing.off
     hidden = on.withheld / (on.withheld + on.customers)
     yield (
-        f"  unknown, but a customer: {off.unknown_share:.1%} of {off.customers} calls without offers, {on.unknown_share:.1%} with: "
-        f"ratio {pairing.ratio:.3f}; in the last month {off.unknown_share_last:.1%}, {on.unknown_share_last:.1%}: "
+        f"  unknown, but a customer (nobody of his household is a candidate): {off.unknown_share:.1%} of {off.customers} calls "
+        f"without offers, {on.unknown_share:.1%} with: ratio {pairing.ratio:.3f}; "
+        f"in the last month {off.unknown_share_last:.1%}, {on.unknown_share_last:.1%}: "
         f"{pairing.ratio_last:.3f}; besides, {hidden:.1%} of customers' calls show no number"
+    )
+    yield (
+        f"  of these, no candidate at all: {off.nameless_share:.1%} without offers, {on.nameless_share:.1%} with: "
+        f"ratio {pairing.ratio_nameless:.3f}"
     )
 
 

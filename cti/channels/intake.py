@@ -64,8 +64,9 @@ def receive(
     *,
     region: str = "TR",
     unseen_days: int = identity.UNSEEN_DAYS,
+    name: str = "Santral",
 ) -> Received:
-    """Put a message into the timeline, once for each (channel, external id).
+    """Put a message into the timeline, once for each (channel, external id). `name` is how messages call us.
 
     UnknownChannel names the channels that there are; UnknownParty; ValueError when the contact point cannot be one of its kind.
     """
@@ -86,7 +87,7 @@ def receive(
         return Received(there, new=False)
     ledger.append(session, _event(row), now=now)
     if point is not None and message.direction == "in" and message.channel == link_notices.CHANNEL:
-        link_notices.reply(session, contact_point=point.id, text=message.text, now=now)
+        link_notices.reply(session, contact_point=point.id, text=message.text, now=now, name=name)
     return Received(row.id, new=True)
 
 

@@ -72,6 +72,7 @@ async def post_interaction(asked: InteractionAsked, user: Anybody, house: TheHou
         received = await house.db.work(
             intake.receive, message, now,
             region=house.settings.default_region, unseen_days=house.settings.link_unseen_days,
+            name=house.settings.public_name,
         )  # fmt: skip
     response.status_code = 201 if received.new else 200
     return received

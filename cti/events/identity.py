@@ -96,7 +96,7 @@ class GuessingAlarmed(Event):
     """So many wrong answers that somebody seems to be guessing. Once a day for each key."""
 
     type = "guessing.alarmed"
-    scope: str  # number | trunk | subscription | all
+    scope: str  # a key of cti.proof.SLOW
     subject: str  # masked number; DID; id of the household, party or subscription whom the answers were about; ""
     count: int
     window_s: int

@@ -1,4 +1,8 @@
-"""What the ledger says of how well callers were told by their numbers: what was stated on arrival against who it turned out to be."""
+"""What the ledger says of how well callers were told by their numbers: what was stated on arrival against who it turned out to be.
+
+Who it was is known of a call in which an agent confirmed somebody, or in which somebody showed a secret of his own. What stands on a bill
+only tells whose customer calls: everybody at home knows it, so calls in which no more was shown are left out.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +31,16 @@ from cti.calibration import (
     trial,
 )
 from cti.db import Database
-from cti.events import CallIdentified, Candidate, Event, PartyConfirmed, ProofGiven, read
+from cti.events import CallIdentified, Candidate, Event, PartyConfirmed, read
 from cti.ledger import EventRow
+from cti.proof import SECRETS
 from cti.records.parties import Party
 from cti.weights import WEIGHTS, names
 
 TRIALS_MAX = 200_000  # of the newest calls
 CHUNK = 5000  # events read at a time: a read must end within seconds
-KINDS = (CallIdentified.type, PartyConfirmed.type, ProofGiven.type)
+KINDS = (CallIdentified.type, PartyConfirmed.type)
+OF_A_PERSON = frozenset(f"proved_{each}" for each in SECRETS)  # reasons of a candidate who showed what only he can know
 GAP_GOOD = 0.05
 
 Say = Callable[[str], None]
@@ -52,17 +58,24 @@ def known(events: Iterable[Event], kept: Mapping[str, str]) -> list[Known]:
     """Those of the calls whose number was identified in these events, in the order in which they came. `kept`: of merged parties, the
     one into which each went; they count as that one."""
     stated: dict[str, tuple[Candidate, ...]] = {}
-    truths: dict[str, PartyConfirmed | ProofGiven] = {}
+    confirmed: dict[str, str] = {}
+    proved: dict[str, str | None] = {}
     for each in events:
         match each:
             case CallIdentified(method="caller_id") if each.candidates:
                 stated.setdefault(each.conversation, each.candidates)
+            case CallIdentified(method="keys" | "narrowing" | "agent"):
+                proved[each.conversation] = person(each.candidates)
             case PartyConfirmed():
-                truths[each.conversation] = each
-            case ProofGiven(subscription=str()):
-                truths.setdefault(each.conversation, each)
-    both = [each for each in stated if each in truths][-TRIALS_MAX:]
-    return [_known(stated[each], truths[each], kept) for each in both]
+                confirmed[each.conversation] = each.party
+    who = {call: party for call in stated if (party := confirmed.get(call) or proved.get(call))}
+    return [_known(stated[call], party, kept) for call, party in list(who.items())[-TRIALS_MAX:]]
+
+
+def person(candidates: Iterable[Candidate]) -> str | None:
+    """The party who showed a secret of his own, of the candidates after a proof; None when nothing tells one of them from the others."""
+    shown = [each.party for each in candidates if any(reason.key in OF_A_PERSON for reason in each.reasons)]
+    return shown[0] if len(shown) == 1 else None
 
 
 def _events(session: Session, seen: int, since: dt.datetime | None) -> list[tuple[int, Event]]:
@@ -79,11 +92,9 @@ def _kept(session: Session) -> dict[str, str]:
     return {party: into for party, into in rows if into}
 
 
-def _known(candidates: tuple[Candidate, ...], truth: PartyConfirmed | ProofGiven, kept: Mapping[str, str]) -> Known:
+def _known(candidates: tuple[Candidate, ...], truth: str, kept: Mapping[str, str]) -> Known:
     def is_right(candidate: Candidate) -> bool:
-        if isinstance(truth, PartyConfirmed):
-            return _now(candidate.party, kept) == _now(truth.party, kept)
-        return truth.subscription in candidate.subscriptions
+        return _now(candidate.party, kept) == _now(truth, kept)
 
     return Known(Pair(candidates[0].probability, is_right(candidates[0])), trial(candidates, is_right))
 

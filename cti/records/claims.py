@@ -21,6 +21,7 @@ from cti.records.conversations import Conversation
 from cti.records.parties import MERGED_MAX, SUBSCRIPTIONS_MAX, HouseholdMember, Party, Subscription, current
 
 NOTHING = "-"  # what no id, no number and no date is
+HOMES_MAX = 3  # of one party that are looked at
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class Claim:
     household: str | None
     factors: tuple[str, ...]  # proof.Factor
     level: int
-    person: str | None = None  # party who gave an answer that only he knows (proofs.answered_by)
+    person: str | None = None  # party who gave an answer that only he knows (proofs.answered)
 
-    @property
-    def customer(self) -> str:
-        """What wrong answers are counted against: the household, or the party, or the line."""
-        return self.household or self.party or self.subscription or NOTHING
+    def is_of(self, household: str | None, party: str | None) -> bool:
+        """Whether these are the claim's customer: the same home, or of who has none here the same party. Somebody who belongs to two
+        homes makes them no more one customer than a name that both have on the door."""
+        if self.household is None and household is None:
+            return self.party is not None and self.party == party
+        return self.household == household
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,12 @@ OF_CUSTOMER = _of_customer()
 BORNE = select(Subscription.id, Subscription.holder_id, Subscription.household_id).where(Subscription.status != "ended")
 OF_NUMBER = BORNE.where(Subscription.number == VALUE)
 OF_LINE = BORNE.where(Subscription.line_number == VALUE).order_by(Subscription.id).limit(SUBSCRIPTIONS_MAX)
-HOMES = select(HouseholdMember.household_id).where(HouseholdMember.party_id == VALUE).limit(2)
+HOMES = (
+    select(HouseholdMember.household_id)
+    .where(HouseholdMember.party_id == VALUE)
+    .order_by(HouseholdMember.household_id)
+    .limit(HOMES_MAX)
+)
 SERVICES = (
     select(Subscription.id, Subscription.depends_on_id)
     .where(or_(Subscription.holder_id == bindparam("holder"), Subscription.household_id == bindparam("household")))
@@ -92,10 +100,10 @@ def identify_by(session: Session, digits: str, *, area: str, region: str, now: d
 
 
 def narrow(session: Session, last_four: str, now: dt.datetime) -> Claim | None:
-    """The one line that is down now and ends with these digits. None: there is none, it is up, or there are several; always the same
-    statements, and which of the three it was shows nowhere."""
+    """The one line that is down now and ends with these digits. None: there is none, it is up, there are several, or two customers have
+    it; always the same statements, and which of these it was shows nowhere."""
     down = lines.ending_with(session, last_four, now)
-    only = down[0] if len({each.line_number for each in down}) == 1 else None
+    only = down[0] if len({(each.line_number, each.holder_id) for each in down}) == 1 else None
     return _claim(session, _Hit(Factor.LAST_FOUR, only.holder_id, only.household_id, only.id) if only else None)
 
 
@@ -117,6 +125,25 @@ def about(session: Session, row: Conversation, party: str) -> Claim | None:
     if chosen is not None:
         return _of(row, party, chosen["household"])
     return _claim(session, _Hit(Factor.AGENT, current(session, party), None, None))
+
+
+def counted(session: Session, claim: Claim | None) -> tuple[str, ...]:
+    """Ids against which wrong answers about the claim's customer are counted, all of them: his household, he himself, and his other
+    homes; a line that is nobody's is one of its own. Empty for no claim, after the same statement."""
+    party = claim.party if claim and claim.party else NOTHING
+    homes = session.connection().scalars(HOMES, {"value": party}).all()
+    if claim is None:
+        return ()
+    named = [each for each in (claim.household, claim.party, *homes) if each] or [claim.subscription or NOTHING]
+    return tuple(dict.fromkeys(named))
+
+
+def cleared(claim: Claim, ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `ids` (see `counted`) that a proof of the claim ends the counting for: all of them when the holder himself gave it, else
+    none of his other homes, which whoever lives with him here says nothing about."""
+    if claim.person is not None and claim.person == claim.party:
+        return ids
+    return tuple(each for each in (claim.household, claim.party, claim.person) if each)
 
 
 def factors_of(row: Conversation) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from cti.ledger import uuid7
 from cti.proof import CODE_DIGITS
 
 CODE_TRIES = 5
+HEARD_MAX = 100  # codes of one contact point that are looked through
 VALID_S = 600
 
 
@@ -96,6 +97,19 @@ def use(
             _settle(each, "revoked", now)
     session.flush()
     return right[0].subject if right else None
+
+
+def heard_of(session: Session, contact_point: str, *, purpose: str, now: dt.datetime) -> list[OneTimeCode]:
+    """The codes that this contact point was sent and whose time is not over, also those that are used or revoked; the newest first."""
+    query = select(OneTimeCode).where(
+        OneTimeCode.contact_point_id == contact_point, OneTimeCode.purpose == purpose, OneTimeCode.expires_at > now
+    )
+    return list(session.scalars(query.order_by(OneTimeCode.id.desc()).limit(HEARD_MAX)))
+
+
+def is_of(row: OneTimeCode, code: str) -> bool:
+    """Whether `code` is the one that was sent; asks nothing of its state and counts as no try."""
+    return _is(row, code)
 
 
 def made_since(session: Session, contact_point: str, *, purpose: str, since: dt.datetime) -> int:

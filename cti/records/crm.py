@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from cti import calls, ledger
 from cti.events import CallIdentified, Candidate, Reason, plain_of
-from cti.identity import Evidence, Identification, LinkFact, Outcome, Person, decide, matches
+from cti.identity import UNSEEN_DAYS, Evidence, Identification, LinkFact, Outcome, Person, decide, matches
 from cti.numbers import Kind, Number
 from cti.records import contact_points, parties, proposals
 from cti.records.contact_points import ContactPoint, Link
@@ -53,9 +53,12 @@ def question(session: Session, conversation: str) -> Question | None:
     return Question(row.number, row.did) if row is not None and row.number and _is_open(row) else None
 
 
-def apply(session: Session, conversation: str, answer: CrmParty, now: dt.datetime) -> bool:
+def apply(
+    session: Session, conversation: str, answer: CrmParty, now: dt.datetime, unseen_days: int = UNSEEN_DAYS
+) -> bool:
     """Put `answer` among the call's candidates, and propose the link. False when it adds nothing: the call is over, somebody has proved
-    or confirmed who calls, the number is somebody's already, this link was disputed, or the answer was there before."""
+    or confirmed who calls, the number is somebody's already, this link was disputed, or the answer was there before. `unseen_days`:
+    see identity.expired."""
     row = session.get(Conversation, conversation)
     if row is None or row.number is None or not _is_open(row):
         return False
@@ -63,7 +66,7 @@ def apply(session: Session, conversation: str, answer: CrmParty, now: dt.datetim
     party = _ensure(session, answer, now)
     if point is None or _disputed(session, point, party):
         return False
-    who = _with(session, row, party, now)
+    who = _with(session, row, party, _given(row, now, unseen_days))
     event = CallIdentified(
         conversation=row.id, outcome=who.outcome.value, level=int(who.level), method=SOURCE, candidates=who.candidates
     )
@@ -115,16 +118,22 @@ def _of_customer_no(session: Session, customer_no: str | None) -> Party | None:
 # --- the candidates ---------------------------------------------------------------------------------------------------
 
 
-def _with(session: Session, row: Conversation, party: Party, now: dt.datetime) -> Identification:
+def _given(row: Conversation, now: dt.datetime, unseen_days: int) -> Evidence:
+    said = row.evidence or {}
+    return Evidence(
+        now=now, attestation=said.get("attestation", ""), diverted_from=said.get("diverted_from", ""), unseen_days=unseen_days
+    )  # fmt: skip
+
+
+def _with(session: Session, row: Conversation, party: Party, given: Evidence) -> Identification:
     """Our own links, and beside them what the CRM says, as if it were a link that nobody verified. A party to whom our links lead
     already only gets one reason more."""
     number = Number(row.raw, Kind(row.number_kind), row.number, None)
-    said = row.evidence or {}
-    given = Evidence(now=now, attestation=said.get("attestation", ""), diverted_from=said.get("diverted_from", ""))
     value = row.number or ""
-    links = contact_points.links_of(session, value, now=now)
-    if not any(person.id == party.id for link in links if matches(link, now) for person in link.people):
-        links = [*links, _as_link(session, value, party, now)]
+    links = contact_points.links_of(session, value, now=given.now)
+    counted = [link for link in links if matches(link, given.now, given.unseen_days)]
+    if not any(person.id == party.id for link in counted for person in link.people):
+        links = [*links, _as_link(session, value, party, given.now)]
     who = decide(number, links, evidence(session, value, links, given))
     return dataclasses.replace(who, candidates=_told(who.candidates, party))
 

@@ -7,14 +7,14 @@ contact_points.py; whose an unlinked number may be is in proposals.py.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, case, func, select
 from sqlalchemy.orm import Session
 
 from cti.events import Event, InteractionsRelinked, LinkDisputed, LinkEnded, LinkMade, LinkVerified
-from cti.identity import MATCHING_STATES, VERIFIED_LIVES
-from cti.ledger import append, uuid7
+from cti.identity import MATCHING_ROLES, MATCHING_STATES, VERIFIED_LIVES
+from cti.ledger import EventRow, append, uuid7
 from cti.records import timeline
 from cti.records.contact_points import STATES, ContactPoint, Link
 from cti.records.parties import current
@@ -24,6 +24,12 @@ NEVER_HELD = frozenset({"not_theirs", "mistake", "revoked", "undone"})
 REPLACED, EXPIRED = "replaced", "expired"
 OWN_ROLES = frozenset({"owner", "user"})  # of a link to a party: who writes from there is the party itself
 TURNS_MAX = 20  # verifications and disputes of one link that the page of its life shows
+ASKED_AT_ONCE = 500  # contact points in one question: SQLite and PostgreSQL take some thousand parameters
+DISPUTED = "disputed"
+
+
+class Disowned(ValueError):
+    """Somebody said that the number is not his, or nobody was met on it for too long: only proof or a person brings such a link back."""
 
 
 def link(
@@ -40,9 +46,11 @@ def link(
     state: str = "unverified",
     method: str = "",
     exclusivity: str = "unknown",
+    again: bool = False,
 ) -> Link:
     """Say whose `contact_point` is: exactly one of party, household and subscription, by id. The same open link again changes nothing;
-    one that is worth more than the open one (see STATES) ends that and takes its place."""
+    one that is worth more than the open one (see STATES) ends that and takes its place. Disowned when it would match again what was
+    disowned, in whatever role: a verified one does, and one with `again`, by which a person (or a caller's proof) insists."""
     if sum(each is not None for each in (party, household, subscription)) != 1:
         raise ValueError("expected exactly one of party, household and subscription")
     if state not in STATES:
@@ -54,8 +62,11 @@ def link(
         verified_at=now if state == "verified" else None, verified_by=by if state == "verified" else "", valid_from=now,
     )  # fmt: skip
     there = open_link(session, contact_point, party=party, household=household, subscription=subscription, role=role)
-    if there is not None and STATES.index(there.state) >= STATES.index(state):
-        return there
+    insists = again and there is not None and there.state == DISPUTED
+    if there is not None and STATES.index(there.state) >= STATES.index(state) and not insists:
+        return _unless_disputed(there, state)
+    if state == "unverified" and role in MATCHING_ROLES and not again:
+        _refuse_disowned(session, contact_point, party or household or subscription or "")
     if there is not None:
         end_link(session, there.id, reason=REPLACED, by=by, now=now)
     session.add(new)
@@ -90,6 +101,65 @@ def open_link(
         Link.valid_to.is_(None),
     )
     return session.scalars(query.order_by(Link.id)).first()
+
+
+# --- disowned ---------------------------------------------------------------------------------------------------------
+
+WHOSE = func.coalesce(Link.party_id, Link.household_id, Link.subscription_id)
+# What was said of the links of some contact points, but for those that just hold, or just ended.
+SAID_OF = select(Link.id, Link.contact_point_id, WHOSE, Link.state, Link.valid_to).where(
+    Link.contact_point_id.in_(bindparam("points", expanding=True)),
+    (Link.state == DISPUTED) | (Link.state == "verified") | Link.valid_to.is_not(None),
+)
+EXPIRED_ONES = select(EventRow.key).where(
+    EventRow.key.in_(bindparam("keys", expanding=True)), EventRow.body["reason"].as_string() == EXPIRED
+)
+
+
+def disowned(session: Session, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of `pairs` (contact point; party, household or subscription; ids) of which a link in any role was disputed, never held
+    (NEVER_HELD) or expired, and no open one is verified. Two statements for each ASKED_AT_ONCE of them, only reading."""
+    return {pair for pair, _ in objections(session, pairs)}
+
+
+def objections(session: Session, pairs: Collection[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], str]]:
+    """The same with the reason: DISPUTED (also what never held), or else EXPIRED."""
+    wanted = set(pairs)
+    points = sorted({point for point, _ in wanted})
+    for first in range(0, len(points), ASKED_AT_ONCE):
+        rows = session.execute(SAID_OF, {"points": points[first : first + ASKED_AT_ONCE]}).all()
+        said = [((point, whose), id_, state, end is None) for id_, point, whose, state, end in rows]
+        said = [each for each in said if each[0] in wanted]
+        held = {pair for pair, _, state, is_open in said if state == "verified" and is_open}
+        disputed = {pair for pair, _, state, _ in said if state == DISPUTED} - held
+        ended = {_key(LinkEnded.type, id_): pair for pair, id_, _, is_open in said if not is_open}
+        gone = {ended[key] for key in session.scalars(EXPIRED_ONES, {"keys": list(ended)}) if key} - held - disputed
+        yield from ((pair, DISPUTED) for pair in disputed)
+        yield from ((pair, EXPIRED) for pair in gone)
+
+
+def objection(session: Session, contact_point: str, whose: str) -> str | None:
+    """Why a link of these two (ids) would bring back what was disowned: DISPUTED or EXPIRED. None: nothing is against it."""
+    return next((why for _, why in objections(session, {(contact_point, whose)})), None)
+
+
+def _refuse_disowned(session: Session, contact_point: ContactPoint, whose: str) -> None:
+    why = objection(session, contact_point.id, whose)
+    if why is not None:
+        raise Disowned(
+            f"expected a {contact_point.kind} that was not disowned, got one whose link to {whose} was {why}: "
+            "verify it, or insist (again)"
+        )
+
+
+def _unless_disputed(there: Link, state: str) -> Link:
+    """The link that there is; one that is disputed is no answer to who wants a match."""
+    if there.state == DISPUTED and state == "unverified":
+        raise Disowned(f"expected a contact point that nobody disputes, got one whose link {there.id} is disputed")
+    return there
+
+
+# --- what becomes of a link -------------------------------------------------------------------------------------------
 
 
 def verify(session: Session, link_id: str, *, method: str, by: str, now: dt.datetime) -> bool:
@@ -210,8 +280,10 @@ def relink(session: Session, link_id: str, now: dt.datetime) -> int:
 
 
 def unlink(session: Session, link_id: str, now: dt.datetime) -> int:
-    """The contacts that this link made somebody's are nobody's again; what somebody confirmed stays. Returns how many."""
+    """The contacts that this link made somebody's are nobody's again, and of no line; what somebody confirmed or proved stays. Returns
+    how many."""
     row = session.get_one(Link, link_id)
+    timeline.forget_lines(session, row.contact_point_id, row.id)
     count = timeline.reopen(session, row.contact_point_id, row.id)
     _relinked(session, row, None, count, now)
     return count

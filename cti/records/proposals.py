@@ -12,7 +12,7 @@ from cti.db import Base
 from cti.events import CallIdentified, LinkProposalSettled, LinkProposed
 from cti.identity import MATCHING_ROLES, Level
 from cti.ledger import EventRow, append, uuid7
-from cti.records import link_notices, links
+from cti.records import homes, link_notices, links
 from cti.records.contact_points import ContactPoint, Link
 from cti.records.conversations import Conversation
 from cti.records.parties import Household, Party, Subscription, current
@@ -107,7 +107,8 @@ def propose(
     subscription: str | None = None,
 ) -> Proposal | None:
     """The contact point (id) belongs, so it seems, to exactly one of party, household and subscription. An open proposal of the same is
-    returned again, from now on as this call's. None: they are linked already, or somebody refused it within REFUSAL_REMEMBERED."""
+    returned again, from now on as this call's. None: they are linked already, somebody refused it within REFUSAL_REMEMBERED, or said
+    once that it is not his; or the caller may have forged the number (_maybe_forged)."""
     if sum(each is not None for each in (party, household, subscription)) != 1:
         raise ValueError("expected exactly one of party, household and subscription")
     if reason not in REASONS or role not in MATCHING_ROLES:
@@ -115,7 +116,9 @@ def propose(
     party = current(session, party) if party else None
     _take_turn(session, contact_point)
     ends = _Ends(contact_point, party, household, subscription)
-    if _linked(session, ends) is not None or _refused_lately(session, ends, now):
+    if _linked(session, ends) is not None or _refused_lately(session, ends, now) or _disputed(session, ends):
+        return None
+    if reason in PROVEN_REASONS and _maybe_forged(session, ends, conversation, now):
         return None
     row = session.scalars(_like(ends).where(LinkProposal.state == "open")).first()
     if row is None:
@@ -127,27 +130,28 @@ def propose(
 
 
 def accept(session: Session, proposal_id: str, *, by: str, now: dt.datetime, method: str = "") -> Link:
-    """Make the link, once: accepted again, it is the same. It counts as a match until somebody at home confirms it by SMS; at once for
-    more with the method AGENT_PROOF, after a call of Level.VERIFIED.
+    """Make the link, once: accepted again, it is the same. It counts as a match until it is confirmed by SMS; at once for more with the
+    method AGENT_PROOF, when its customer was proved in the call of the proposal up to Level.VERIFIED.
 
-    NotProven: the caller accepts without having proved who he is in the call in which he was asked, or from another number. LookupError
-    when there is no such proposal; ValueError when it was refused or has lapsed, or the number was disputed meanwhile.
+    NotProven: the caller accepts without having proved in the call in which he was asked that he is this customer, or from another
+    number, or one that he may have forged. LookupError when there is no such proposal; ValueError when it was refused or has lapsed, or
+    the number was disputed meanwhile.
     """
     row = _locked(session, proposal_id)
     if row.state == "accepted" and row.link_id:
         return session.get_one(Link, row.link_id)
     if row.state != "open":
         raise ValueError(f"expected an open proposal, got one that is {row.state}")
-    state = _allowed_state(session, row, by, method)
-    link = _linked(session, _ends(row)) or _link(session, row, by, state, method, now)
-    if link.state == "disputed":
+    state = _allowed_state(session, row, by, method, now)
+    link, is_disputed = _linked(session, _ends(row)), _disputed(session, _ends(row))
+    if is_disputed or (link is not None and link.state == "disputed"):
         raise ValueError(
             "expected a number that nobody disputes, got one whose link was disputed: verify that link instead"
         )
+    link = link or _link(session, row, by, state, method, now)
     row.link_id = link.id
     _settle(session, row, "accepted", by, now)
-    if link.state != "verified":
-        link_notices.notify(session, link, now)
+    link_notices.notify(session, link, now)
     return link
 
 
@@ -257,6 +261,10 @@ class _Ends:
     household: str | None
     subscription: str | None
 
+    @property
+    def whose(self) -> str:
+        return self.party or self.household or self.subscription or ""
+
 
 def _ends(row: LinkProposal) -> _Ends:
     return _Ends(row.contact_point_id, row.party_id, row.household_id, row.subscription_id)
@@ -315,28 +323,61 @@ def _made(
     return row
 
 
-def _allowed_state(session: Session, row: LinkProposal, by: str, method: str) -> str:
-    """Which state the link may begin in, by what was proved in the call in which it was proposed; NotProven."""
+def _allowed_state(session: Session, row: LinkProposal, by: str, method: str, now: dt.datetime) -> str:
+    """Which state the link may begin in, by what was proved of its customer in the call in which it was proposed; NotProven."""
     call = session.get(Conversation, row.conversation) if row.conversation else None
-    level = call.level if call is not None else Level.NONE
+    level = call.level if call is not None and _is_proved(call, row) else Level.NONE
     if by == CALLER:
-        point = session.get_one(ContactPoint, row.contact_point_id)
-        if level < Level.KEYED or row.reason not in PROVEN_REASONS:
-            raise NotProven(f"expected a caller who proved who he is (level {Level.KEYED:d}), got level {level:d}")
-        if call is None or call.number != point.value:
-            raise NotProven("expected the caller to accept for the number that he calls from, got another one")
+        _refuse_unproven(session, row, call, level, now)
     if method != AGENT_PROOF:
         return "unverified"
-    if by in VOICELESS or level < Level.VERIFIED:
-        raise NotProven(f"expected an agent after a call of level {Level.VERIFIED:d}, got {by} at level {level:d}")
-    return "verified"
+    if by in VOICELESS:
+        raise NotProven(f"expected an agent who had him prove who he is, got {by}")
+    return "verified" if level >= Level.VERIFIED else "unverified"
+
+
+def _refuse_unproven(
+    session: Session, row: LinkProposal, call: Conversation | None, level: int, now: dt.datetime
+) -> None:
+    point = session.get_one(ContactPoint, row.contact_point_id)
+    if level < Level.KEYED or row.reason not in PROVEN_REASONS:
+        raise NotProven(
+            f"expected a caller who proved to be this customer (level {Level.KEYED:d}), got level {level:d}"
+        )
+    if call is None or call.number != point.value:
+        raise NotProven("expected the caller to accept for the number that he calls from, got another one")
+    if _maybe_forged(session, _ends(row), call.id, now):
+        raise NotProven("expected a number that is surely the caller's, got one that he may have forged")
+
+
+def _is_proved(call: Conversation, row: LinkProposal) -> bool:
+    """Whether what was proved in this call was proved of the proposal's customer: whom an agent merely confirmed proved nothing."""
+    whose = {row.party_id, row.household_id, row.subscription_id} - {None}
+    return bool(call.proof) and any(
+        whose & {each["party"], each["household"], *each["subscriptions"]} for each in call.candidates
+    )
+
+
+def _disputed(session: Session, ends: _Ends) -> bool:
+    """Somebody said that it is not his, in whatever role. What only expired is proposed again: he is met there now."""
+    return links.objection(session, ends.contact_point, ends.whose) == links.DISPUTED
+
+
+def _maybe_forged(session: Session, ends: _Ends, conversation: str | None, now: dt.datetime) -> bool:
+    """Whoever proved who he is did not show that the number is his. It is surely not when its signature does not hold; and when it is
+    another customer's by a verified link, an agent may say so by hand."""
+    call = session.get(Conversation, conversation) if conversation else None
+    if call is not None and (call.evidence or {}).get("attestation") == "failed":
+        return True
+    named = {"party": ends.party, "household": ends.household, "subscription": ends.subscription}
+    return homes.is_anothers(session, session.get_one(ContactPoint, ends.contact_point), **named, now=now)
 
 
 def _link(session: Session, row: LinkProposal, by: str, state: str, method: str, now: dt.datetime) -> Link:
     return links.link(
         session, session.get_one(ContactPoint, row.contact_point_id), party=row.party_id, household=row.household_id,
         subscription=row.subscription_id, role=row.role, source="ivr" if by == CALLER else "agent", by=by, state=state,
-        method=method, now=now,
+        method=method if state == "verified" else "", now=now, again=True,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from cti import proof
 from cti.events import Candidate, Reason
-from cti.identity import LinkFact, Outcome, matches
+from cti.identity import UNSEEN_DAYS, LinkFact, Outcome, matches
 from cti.ledger import uuid7
 from cti.proof import SECRETS, Factor
 from cti.records import codes, contact_points, outbox
@@ -40,8 +40,11 @@ class Proved:
     unlinked: bool
 
 
-def identification(session: Session, row: Conversation, claim: Claim, now: dt.datetime) -> Proved:
-    """Everybody who may be meant by the claim, the likeliest first: who gave a secret of his own, then the holder, then the others."""
+def identification(
+    session: Session, row: Conversation, claim: Claim, now: dt.datetime, unseen_days: int = UNSEEN_DAYS
+) -> Proved:
+    """Everybody who may be meant by the claim, the likeliest first: who gave a secret of his own, then the holder, then the others.
+    `unseen_days`: see identity.expired."""
     reach = reached(
         session,
         parties={each for each in (claim.party, claim.person) if each},
@@ -49,7 +52,7 @@ def identification(session: Session, row: Conversation, claim: Claim, now: dt.da
         lines={claim.subscription} if claim.subscription else (),
     )
     people = _people(claim, reach)
-    leading = _links(session, row.number, claim, list(people), now)
+    leading = _links(session, row.number, claim, list(people), now, unseen_days)
     services = _services(claim, reach)
     total = sum(people.values()) + SOMEBODY_ELSE
     ranked = sorted(people, key=lambda each: (-people[each], each))
@@ -106,12 +109,12 @@ def _reasons(claim: Claim, party: str) -> tuple[Reason, ...]:
 
 
 def _links(
-    session: Session, number: str | None, claim: Claim, people: Sequence[str], now: dt.datetime
+    session: Session, number: str | None, claim: Claim, people: Sequence[str], now: dt.datetime, unseen_days: int
 ) -> list[LinkFact]:
     """The links of the calling number that lead to the claim's customer."""
     if number is None:
         return []
-    found = [each for each in contact_points.links_of(session, number, now=now) if matches(each, now)]
+    found = [each for each in contact_points.links_of(session, number, now=now) if matches(each, now, unseen_days)]
     return [
         each
         for each in found

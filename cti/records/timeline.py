@@ -253,6 +253,21 @@ def reopen(session: Session, contact_point: str, link: str) -> int:
     return _count(session, _by(contact_point, link).values(party_id=None, party_by=None))
 
 
+def forget_lines(session: Session, contact_point: str, link: str) -> int:
+    """The calls of `contact_point` that are about a line only because this link led there are about none. Returns how many."""
+    calls = (
+        select(Interaction, Conversation.candidates)
+        .join(Conversation, Conversation.id == Interaction.conversation)
+        .where(Interaction.contact_point_id == contact_point, Interaction.subscription_id.is_not(None))
+        .where(Conversation.party_id.is_(None), Conversation.proof.is_(None))
+    )
+    led = [row for row, found in session.execute(calls) if any(each["link"] == link for each in found)]
+    for row in led:
+        row.subscription_id = None
+    session.flush()
+    return len(led)
+
+
 def inherit(session: Session, contact_point: str, link: str, heir: str) -> None:
     """What was somebody's by the one link is it by the other, which took its place."""
     session.execute(_by(contact_point, link).values(party_by=heir))

@@ -84,7 +84,7 @@ def arrived(
     `areas`: of our own numbers, for callers who come without an area code (see numbers.area_of). `conversation`: the id under which
     it goes on already, because the database was away when the call came. `unseen_days`: see identity.expired.
     """
-    number = numbers.parse(caller.raw, region, numbers.area_of(caller.did, region, areas))
+    number = numbers.parse(caller.raw, region, numbers.area_of(caller.did, region, areas), from_trunk=True)
     vouched = _vouched(caller, number, region)
     given = Evidence(
         now=now, attestation=vouched.attestation, diverted_from=vouched.diverted_from, unseen_days=unseen_days
@@ -118,8 +118,8 @@ class _Vouched:
 
 
 def _vouched(caller: Caller, number: numbers.Number, region: str) -> _Vouched:
-    asserted = numbers.parse(caller.asserted, region).e164 or ""
-    diverter = numbers.parse(caller.diverted_from, region)
+    asserted = numbers.parse(caller.asserted, region, from_trunk=True).e164 or ""
+    diverter = numbers.parse(caller.diverted_from, region, from_trunk=True)
     return _Vouched("" if asserted == number.e164 else asserted, diverter.e164 or diverter.raw, caller.attestation)
 
 

@@ -56,6 +56,12 @@ async def test_the_same_seven_digits_at_two_numbers_of_ours_are_two_subscription
     assert arrival.identification.subscriptions == (lines[area],)
 
 
+async def test_carriers_write_numbers_of_other_countries_without_their_plus(db, now):
+    event, row = await arrived(db, now, "493023125123", asserted="442079460123", diverted_from="12025550123")
+    assert (event.number, event.asserted, event.diverted_from) == ("+493023125123", "+442079460123", "+12025550123")
+    assert row.number == "+493023125123"
+
+
 async def test_a_local_number_at_a_number_without_a_place_is_nobody(db, now):
     await db.work(two_landlines, now)
     event, row = await arrived(db, now, "5550199", NOWHERE)

@@ -106,6 +106,14 @@ def test_day_and_month_may_be_swapped():
     assert "near_birth_date" in keys(score(a, b))
 
 
+@pytest.mark.parametrize("date", ["12.05.1980", "1980", "1980-5-4", "bilinmiyor"])
+def test_a_birth_date_that_is_no_date_says_nothing(date):
+    """Whatever an older import wrote, it breaks nothing, not even beside itself."""
+    a, b = Profile(id="a", name="A", birth_date=date), Profile(id="b", name="A", birth_date="1980-05-04")
+    for other in (b, Profile(id="c", name="A", birth_date=date)):
+        assert not {each for each in keys(score(a, other)) if "birth" in each}
+
+
 def test_every_reason_has_a_weight_and_both_languages():
     assert BITS.keys() == TEXTS.keys()
     assert frozenset().union(*FAMILIES.values()) <= BITS.keys()

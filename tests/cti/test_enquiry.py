@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -85,6 +86,20 @@ async def test_the_answer_is_written_down_whether_it_comes_early_or_late(db, now
             await said.wait()
         await enquiry.close()
     assert [(each.method, each.level, each.candidates[0].party_name) for each in heard] == [("crm", 1, "Ali Yılmaz")]
+
+
+async def test_old_links_count_as_long_as_the_operator_says(db, now):
+    async with asking(knows) as (_, resolver):
+        enquiry = Enquiry(db, resolver, lambda: now + dt.timedelta(days=100), unseen_days=30)
+        await db.work(company.load, now)
+        caller = Caller("1.1", "02125550100", company.SHARED, "")
+        call = (await db.work(arrived, caller, region="TR", now=now + dt.timedelta(days=100))).conversation
+        said, heard = identified(db)
+        enquiry.begin(call)
+        async with asyncio.timeout(10):
+            await said.wait()
+        await enquiry.close()
+    assert [each.party_name for each in heard[-1].candidates] == ["Ali Yılmaz"]
 
 
 async def test_who_is_known_for_sure_or_withholds_his_number_is_not_asked_about(db, now):

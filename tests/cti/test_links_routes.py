@@ -6,13 +6,15 @@ import datetime as dt
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import select
 
-from cti import auth, ledger, links_routes
+from cti import auth, ledger, links_routes, routes
 from cti.db import Database
 from cti.events import RecordsRead
 from cti.records import contact_points, lines, proposals
+from cti.records.contact_points import ContactPoint
 from cti.records.conversations import Conversation
-from cti.web import Problem
+from cti.records.outbox import OutMessage
 from tests.fakes import company
 from tests.fakes.house import FakeHouse, application, browser
 
@@ -51,7 +53,9 @@ async def offer(db, now, home):
 
     def prepare(session):
         session.add(Conversation(
-            id="c", channel="c", did="850", number=NEW, number_kind="e164", level=2, arrived_at=now
+            id="c", channel="c", did="850", number=NEW, number_kind="e164", level=2, arrived_at=now,
+            proof=["customer_number", "birth_date"],
+            candidates=[{"party": home.ayse, "household": home.household, "subscriptions": [home.dsl]}],
         ))  # fmt: skip
         point = contact_points.ensure(session, "phone", NEW, now=now)
         return proposals.propose(
@@ -144,6 +148,74 @@ async def test_a_link_is_disputed_and_verified_and_its_number_tells_it(db, agent
     assert (await reads(db))[-1] == ("agent", "number", company.HIS)
 
 
+@pytest_asyncio.fixture
+async def sitting(db, now, home):
+    """Somebody at a page, in the role that the test names."""
+    app = application(FakeHouse(db, now), links_routes.router, routes.router)
+    clients = []
+
+    def prepare(session, role):
+        user = auth.add_user(
+            session, name=role, display_name=role, role=role, agent="", password_hash="none", language="tr", now=now
+        )
+        return auth.open_session(session, user, idle_s=1800, max_s=9000, now=now)
+
+    async def of_role(role):
+        clients.append(browser(app))
+        clients[-1].cookies.set(auth.cookie_name("http"), await db.work(prepare, role))
+        return clients[-1]
+
+    yield of_role
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.mark.parametrize(("role", "may"), [("agent", False), ("supervisor", True), ("admin", True)])
+async def test_an_agent_at_a_page_neither_verifies_nor_sets_pins(db, sitting, home, role, may):
+    somebody = await sitting(role)
+    asked = {"value": NEW, "party": home.ali, "role": "user", "state": "verified"}
+    (link,) = await db.read(contact_points.links_to, company.HIS)
+    done = [
+        await somebody.post("/api/v1/links", json=asked),
+        await somebody.post(f"/api/v1/links/{link.id}/verify", json={"method": "document"}),
+        await somebody.put(f"/api/v1/parties/{home.ali}/pin", json={"pin": "4711"}),
+        await somebody.delete(f"/api/v1/parties/{home.ali}/pin"),
+    ]
+    assert [each.status_code for each in done] == ([201, 200, 204, 204] if may else [403] * 4)
+    assert len(await db.read(contact_points.links_to, NEW)) == (1 if may else 0)
+
+
+async def test_a_program_verifies(db, agent, home):
+    asked = {"value": NEW, "party": home.ali, "role": "user", "state": "verified"}
+    assert (await agent.post("/api/v1/links", json=asked)).json()["state"] == "verified"
+    assert await messages(db) == []
+
+
+async def messages(db: Database) -> list[str]:
+    query = select(ContactPoint.value).join(OutMessage, OutMessage.contact_point_id == ContactPoint.id)
+    return await db.read(lambda session: list(session.scalars(query)))
+
+
+async def test_somebody_at_home_is_asked_once_about_a_number_that_was_added(db, sitting, home):
+    zeynep = await sitting("agent")
+    for _ in range(2):
+        asked = {"value": NEW, "party": home.ayse, "role": "user"}
+        assert (await zeynep.post("/api/v1/links", json=asked)).json()["state"] == "unverified"
+    assert await messages(db) == [company.HIS]
+
+
+async def test_what_was_disowned_is_refused_with_the_reason_until_a_person_insists(db, agent, sitting, home):
+    asked = {"value": NEW, "party": home.ayse, "role": "user"}
+    made = (await agent.post("/api/v1/links", json=asked)).json()
+    assert (await agent.delete(f"/api/v1/links/{made['id']}")).status_code == 204, "not_theirs"
+    zeynep = await sitting("agent")
+    for client, more in ((agent, {}), (agent, {"again": True}), (zeynep, {"role": "owner"})):
+        refused = await client.post("/api/v1/links", json=asked | more)
+        assert (refused.status_code, "disowned" in refused.json()["detail"]) == (422, True)
+    again = await zeynep.post("/api/v1/links", json=asked | {"again": True})
+    assert (again.status_code, again.json()["state"]) == (201, "unverified")
+
+
 async def test_a_number_that_is_none_has_no_life(agent):
     assert (await agent.get("/api/v1/numbers/hello/life")).status_code == 422
 
@@ -174,9 +246,9 @@ async def test_a_proposal_is_refused_once(agent, offer):
 
 
 async def test_a_proof_that_was_not_given_does_not_make_a_verified_link(agent, offer):
-    asked = {"method": "agent_proof"}
-    assert (await agent.post(f"/api/v1/link-proposals/{offer.id}/accept", json=asked)).status_code == 422
     assert (await agent.post(f"/api/v1/link-proposals/{offer.id}/accept", json={"method": "sms"})).status_code == 422
+    made = await agent.post(f"/api/v1/link-proposals/{offer.id}/accept", json={"method": "agent_proof"})
+    assert made.json()["state"] == "unverified", "the call reached level 2"
 
 
 # --- lines ---
@@ -194,14 +266,7 @@ async def test_the_network_says_what_it_knows_of_a_line_by_id_or_number(db, agen
     assert (await agent.put(state, json={"state": "wet"})).status_code == 422
 
 
-@pytest.mark.parametrize(
-    ("id_", "role", "may"),
-    [("u1", "agent", False), ("u1", "supervisor", True), ("u1", "admin", True), ("token:nms", "agent", True)],
-)
-def test_an_agent_at_a_page_does_not_say_what_the_network_says(id_, role, may):
-    user = auth.User(id=id_, name="veysel", display_name="Veysel", role=role, agent="", language="tr")
-    if may:
-        assert links_routes.from_the_network(user) is user
-        return
-    with pytest.raises(Problem, match="403"):
-        links_routes.from_the_network(user)
+@pytest.mark.parametrize(("role", "status"), [("agent", 403), ("supervisor", 200), ("admin", 200)])
+async def test_an_agent_at_a_page_does_not_say_what_the_network_says(sitting, home, role, status):
+    somebody = await sitting(role)
+    assert (await somebody.put(f"/api/v1/lines/{home.dsl}/state", json={"state": "down"})).status_code == status

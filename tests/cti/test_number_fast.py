@@ -32,6 +32,8 @@ def written(draw: st.DrawFn) -> tuple[str, str]:
 @settings(max_examples=1500, deadline=None)
 @example(("TR", "0532 555 01 23"))
 @example(("TR", "(0212) 555-01-01"))
+@example(("TR", "0212555010.0"))
+@example(("TR", "+90212555010.0. "))
 def test_what_the_quick_reader_says_the_careful_one_says_too(case):
     region, text = case
     quick = reader(region)(text)
@@ -64,11 +66,23 @@ def test_plain_numbers_are_read_at_once(text):
         "anonymous",
         "0532 555 01 23 dahili 4",
         "05325550123x",
+        "0212555010.0",
+        "+90212555010.0",
+        " 0212555010.0",
+        "0212555010.0 .",
+        "021255501.00",
         "۰۵۳۲۵۵۵۰۱۲۳",
     ],
 )
 def test_everything_else_is_left_to_the_careful_reader(text):
     assert reader("TR")(text) is None
+
+
+@given(
+    st.text("0123456789", min_size=8, max_size=11), st.sampled_from(["0", "+90"]), st.sampled_from([".0", ".00", ".0 "])
+)
+def test_what_a_spreadsheet_makes_of_a_number_is_left_to_the_careful_reader(digits, start, end):
+    assert reader("TR")(start + digits + end) is None
 
 
 def test_a_plan_that_is_not_plain_has_no_quick_reader():

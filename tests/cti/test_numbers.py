@@ -20,14 +20,15 @@ REGIONS = ("TR", "DE", "US", "GB", "IT", "RU", "BR", "XK", "ZZ", "")
 
 
 def written_forms() -> list[dict[str, str]]:
-    """What was written, the area in which it is read, what it is (kind, e164, reason), whether a SIP address can hold it, who writes so."""
+    """What was written, the area in which it is read, whether only a trunk writes so, what it is (kind, e164, reason), whether a SIP
+    address can hold it, who writes so."""
     with FORMS.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("form", written_forms(), ids=lambda form: f"{form['written'][:30]!a} {form['area']}")
 def test_every_written_form_has_its_outcome(form):
-    number = parse(form["written"], "TR", form["area"])
+    number = parse(form["written"], "TR", form["area"], from_trunk=form["trunk"] == "yes")
     assert (number.kind, number.e164 or "", number.reason) == (form["kind"], form["e164"], form["reason"]), form[
         "source"
     ]
@@ -36,10 +37,46 @@ def test_every_written_form_has_its_outcome(form):
 def test_the_file_of_written_forms_is_rich_and_each_form_is_there_once():
     forms = written_forms()
     assert len(forms) >= 600
-    assert len({(form["written"], form["area"]) for form in forms}) == len(forms)
+    assert len({(form["written"], form["area"], form["trunk"]) for form in forms}) == len(forms)
     assert all(form["source"] for form in forms)
     assert {form["kind"] for form in forms} == set(Kind)
     assert {form["reason"] for form in forms} == {"", *numbers.REASONS}
+
+
+def test_whatever_people_write_a_trunk_may_write_too():
+    read = [form for form in written_forms() if form["kind"] == "e164"]
+    assert [f["written"] for f in read if parse(f["written"], "TR", f["area"], from_trunk=True).e164 != f["e164"]] == []
+
+
+def identity_number(chance: random.Random) -> str:
+    """A valid T.C. kimlik no: eleven digits, the last two of which check the others."""
+    digits = [chance.randint(1, 9), *chance.choices(range(10), k=8)]
+    digits.append((7 * sum(digits[0:9:2]) - sum(digits[1:8:2])) % 10)
+    digits.append(sum(digits) % 10)
+    return "".join(map(str, digits))
+
+
+def landline_with_a_digit_too_many(chance: random.Random) -> str:
+    return chance.choice(["212", "312", "232", "216", "322", "442"]) + "".join(chance.choices("0123456789", k=8))
+
+
+@pytest.mark.parametrize("written", [identity_number, landline_with_a_digit_too_many])
+def test_in_peoples_lists_eleven_digits_are_no_number_of_another_country(written):
+    chance = random.Random(3)
+    lists = [written(chance) for _ in range(2000)]
+    assert [each for each in lists if parse(each, "TR").e164] == []
+    assert any(parse(each, "TR", from_trunk=True).e164 for each in lists), "as E.164 without its + some of them are"
+
+
+def test_without_a_region_bare_digits_of_people_are_no_number():
+    assert parse("905325550123", "ZZ").e164 is None
+    assert parse("905325550123", "ZZ", from_trunk=True).e164 == "+905325550123"
+
+
+def test_a_zero_before_the_country_code_does_not_hide_a_number_of_the_region():
+    assert parse("0905325550123", "TR").e164 == "+905325550123"
+    assert parse("0900 123 45 67", "TR").e164 == "+909001234567"  # begins alike, and is a service
+    assert parse("0491 123456", "DE").e164 == "+49491123456"  # Leer, not Germany once more
 
 
 @pytest.mark.parametrize(

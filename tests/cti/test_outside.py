@@ -49,6 +49,15 @@ async def test_no_token_is_no_header():
     assert "authorization" not in server.asked[0].headers
 
 
+async def test_a_cookie_that_is_set_does_not_come_back():
+    async with answering(Reply(headers={"Set-Cookie": "who=us; Path=/; Max-Age=3600"})) as server:
+        outside = Outside(server.url)
+        for _ in range(2):
+            await outside.post({"e164": "+905321234567"}, within_s=5)
+        await outside.close()
+    assert [asked.headers.get("cookie") for asked in server.asked] == [None, None]
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_an_answer_and_is_not_followed(status):
     async with answering(Reply()) as elsewhere, answering(Reply(status, headers={"Location": elsewhere.url})) as server:

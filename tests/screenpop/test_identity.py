@@ -27,6 +27,7 @@ from cti.events import (
 from cti.identity import MATCHING_ROLES, MAY, Level
 from cti.proof import POLICY, SLOW, Factor
 from cti.records import contact_points, links, merge_proposals, merges, proposals
+from cti.records.outbox import OutMessage
 from cti.records.parties import Party
 from cti.weights import names
 from screenpop import customers, identity
@@ -297,6 +298,29 @@ async def test_what_cannot_be_one_is_said_and_not_added(house, zeynep, kind, val
     html = (await zeynep.get(answer.headers["location"])).text
     assert 'id="contact-invalid"' in html
     clean(html)
+
+
+async def test_what_was_taken_from_him_is_added_again_only_when_somebody_insists(house, zeynep):
+    (link,) = await house.db.read(contact_points.links_to, company.HIS)
+    page = f"/customers/{await party(house)}"
+    await zeynep.post(f"{page}/links/{link.id}/dispute")
+    answer = await zeynep.post(f"{page}/contacts", data={"kind": "phone", "value": company.HIS, "role": "user"})
+    assert answer.headers["location"] == f"{page}?said=disowned#main"
+    html = (await zeynep.get(answer.headers["location"])).text
+    assert ('id="contact-disowned"' in html, 'name="again"' in html) == (True, True)
+    clean(html)
+    given = {"kind": "phone", "value": company.HIS, "role": "user", "again": "true"}
+    assert (await zeynep.post(f"{page}/contacts", data=given)).headers["location"] == f"{page}?said=done#main"
+    links_now = await house.db.read(contact_points.links_to, company.HIS)
+    assert [(each.role, each.state) for each in links_now] == [("owner", "disputed"), ("user", "unverified")]
+
+
+async def test_somebody_at_home_is_asked_about_a_number_that_an_agent_adds(house, zeynep):
+    page = f"/customers/{await party(house, 'Ayşe Yılmaz')}"
+    await zeynep.post(f"{page}/contacts", data={"kind": "phone", "value": STRANGE})
+    asked = await house.db.read(lambda session: session.query(OutMessage).one())
+    (link,) = await house.db.read(contact_points.links_to, company.HIS)
+    assert asked.contact_point_id == link.contact_point_id
 
 
 @pytest.mark.parametrize(("decision", "kind"), [("dispute", LinkDisputed), ("end", LinkEnded)])

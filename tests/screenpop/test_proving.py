@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import select
 
 from cti import ledger, proof
 from cti.events import Event, LinkDisputed, LinkProposed, ProofGiven, ProofRefused
 from cti.records import contact_points, proposals
+from cti.records.conversations import Conversation
 from cti.records.parties import Party
+from cti.records.timeline import Interaction
 from cti.switchboard import of_channel
+from screenpop import proving
 from screenpop.protocol import Card
 from screenpop.refused import Refused
 from tests.fakes import company, story
@@ -187,11 +192,94 @@ async def test_what_was_confirmed_in_this_call_is_no_evidence_about_it(teller):
 
 async def test_what_was_proved_outlives_a_dispute(teller):
     before = await answered(teller, company.HIS)
+    await prove(teller, "customer_number", "1000123")
+    await prove(teller, "birth_date", "31.12.1980")
+    assert "caller_id" in (await card(teller)).identity.proof
+    await teller.command("dispute", by="zeynep", value=before.identity.candidates[0].link)
+    shown = (await card(teller)).identity
+    assert (shown.level, shown.outcome, shown.proof) == (2, "unique", ("customer_number", "birth_date"))
+    assert "disputed" in {each.link_state for each in shown.candidates}
+    assert (await teller.db.read(of_channel, "c1")).subscription_id is not None
+
+
+async def test_a_proof_that_stood_on_the_number_falls_with_it(teller):
+    before = await answered(teller, company.HIS)
     await prove(teller, "birth_date", "31.12.1980")
     await teller.command("dispute", by="zeynep", value=before.identity.candidates[0].link)
     shown = (await card(teller)).identity
-    assert (shown.level, shown.outcome) == (2, "unique")
-    assert "disputed" in {each.link_state for each in shown.candidates}
+    assert (shown.level, shown.outcome, shown.proof, shown.candidates) == (0, "none", (), ())
+
+
+async def test_a_call_is_no_longer_about_the_line_of_whose_number_it_is_not(teller):
+    before = await answered(teller, company.HIS)
+    assert (await teller.db.read(of_channel, "c1")).subscription_id is not None
+    await teller.command("dispute", by="zeynep", value=before.identity.candidates[0].link)
+    row = await teller.db.read(of_channel, "c1")
+    lines = await teller.db.read(lambda session: session.scalars(select(Interaction.subscription_id)).all())
+    assert (row.subscription_id, set(lines)) == (None, {None})
+
+
+async def test_the_line_of_whom_somebody_confirmed_stays(teller):
+    before = await answered(teller, company.HIS)
+    await teller.command("confirm_party", by="zeynep", value=await party(teller))
+    await teller.command("dispute", by="zeynep", value=before.identity.candidates[0].link)
+    assert (await teller.db.read(of_channel, "c1")).subscription_id is not None
+
+
+async def test_matching_anew_forgets_links_that_are_too_old(teller):
+    """Nobody was met on the number for 600 days, and this company's policy is 365."""
+    await answered(teller, company.SHARED)
+    later = teller.now + dt.timedelta(days=600)
+
+    def disputed(session):
+        row = session.query(Conversation).one()
+        link = contact_points.links_to(session, company.SHARED)[0].id
+        proving.dispute(session, row, link, "", by="zeynep", now=later, unseen_days=365)
+        return row.outcome
+
+    assert await teller.db.work(disputed) == "none"
+
+
+async def test_whom_an_agent_only_took_the_caller_for_gets_no_verified_link(teller):
+    """Somebody proved who he is up to level 3; then the agent confirms another customer."""
+    await answered(teller, STRANGE)
+    await prove(teller, "customer_number", "1000123")
+    await prove(teller, "birth_date", "31.12.1980")
+    stranger = await party(teller, "Can Öz")
+
+    def level_3(session):
+        session.query(Conversation).one().level = 3
+
+    await teller.db.work(level_3)
+    await teller.command("confirm_party", by="zeynep", value=stranger)
+    for each in await teller.db.read(proposals.open_ones):
+        await teller.command("link", by="zeynep", value=each.id)
+    found = await teller.db.read(contact_points.links_to, STRANGE)
+    assert {each.party_id == stranger: each.state for each in found} == {True: "unverified", False: "verified"}
+
+
+async def test_an_older_offer_is_accepted_in_a_call_of_a_higher_level_as_a_mere_match(teller):
+    proposal = await proposed(teller)
+    await answered(teller, STRANGE, "c2")
+
+    def level_3(session):
+        for row in session.query(Conversation).where(Conversation.channel == "c2"):
+            row.level = 3
+
+    await teller.db.work(level_3)
+    await teller.command("link", by="zeynep", value=proposal, channel="c2")
+    assert [each.state for each in await teller.db.read(contact_points.links_to, STRANGE)] == ["unverified"]
+
+
+async def test_a_number_whose_signature_does_not_hold_is_proposed_to_nobody(teller):
+    await answered(teller, STRANGE)
+
+    def forged(session):
+        session.query(Conversation).one().evidence = {"attestation": "failed"}
+
+    await teller.db.work(forged)
+    await teller.command("confirm_party", by="zeynep", value=await party(teller))
+    assert await events(teller, LinkProposed) == []
 
 
 async def test_a_link_of_another_number_is_not_disputed(teller):

@@ -183,7 +183,21 @@ async def state_of(db: Database, link: str) -> str:
     return await db.read(lambda session: session.get_one(Link, link).state)
 
 
-@pytest.mark.parametrize(("word", "state"), [("ONAY", "verified"), ("İptal", "disputed")])
+async def test_an_sms_from_home_and_one_from_the_new_number_make_it_verified(db, sms, now, asked_by_sms):
+    link, code = asked_by_sms
+    for number in (company.HIS, "0544 555 01 99"):
+        assert await state_of(db, link) == "unverified"
+        answer = dataclasses.replace(sms, contact_point=Contact(kind="phone", value=number), external_id=number)
+        await db.work(intake.receive, dataclasses.replace(answer, text=f"ONAY {code}"), now, name="Telefoncu")
+        text = (await db.read(lambda session: session.scalars(select(OutMessage.text).order_by(OutMessage.key)).all()))[
+            -1
+        ]
+        code = text.split("ONAY ")[1][:6]
+        assert text.startswith("Bu telefonu Telefoncu kayıtlarına eklemek için ONAY ")
+    assert await state_of(db, link) == "verified"
+
+
+@pytest.mark.parametrize(("word", "state"), [("ONAY", "unverified"), ("İptal", "disputed")])
 async def test_an_sms_that_answers_ours_settles_the_link_and_is_kept_like_every_other(
     db, sms, now, asked_by_sms, word, state
 ):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -61,7 +62,15 @@ def stranger(session: Session, name: str, customer_no: str, birth_date: str) -> 
     return parties.add_party(session, name=name, customer_no=customer_no, birth_date=birth_date, now=NOW, source="test")
 
 
-def link(session: Session, raw: str, *, role: str = "user", state: str = "unverified", **whose: str) -> str:
+def second_home(session: Session, home: Home) -> tuple[str, str]:
+    """Ali moved out, and is still written down in the old one: his new household, and its line 9001."""
+    new, ali = parties.add_household(session, label="Yılmaz, yeni ev", now=NOW), session.get_one(Party, home.ali)
+    parties.add_member(session, new, ali, "holder")
+    line = parties.add_subscription(session, number="9001", kind="dsl", holder=ali, household=new, now=NOW)
+    return new.id, line.id
+
+
+def link(session: Session, raw: str, *, role: str = "user", state: str = "unverified", **whose: Any) -> str:
     point = contact_points.ensure(session, "phone", raw, now=NOW)
     return links.link(session, point, role=role, state=state, source="test", by="test", now=NOW, **whose).id
 
@@ -95,33 +104,41 @@ def by_keys(
     now: dt.datetime = NOW,
     factor: str = "birth_date",
 ) -> int:
-    """What the flow does with the keys of one attempt: `who` is a number of the bill, or the last four digits of a line. The level."""
+    """What the flow does with the keys of one attempt: `who` is a number of the bill, or the last four digits of a line; more than a
+    match is wanted of who keyed a secret. The level."""
     here = row(session, conversation)
+    narrows = len(who) == 4 and who.startswith("0")
     claim = (
         proofs.narrow(session, who, now)
-        if len(who) == 4 and who.startswith("0")
+        if narrows
         else proofs.identify_by(session, who, area="212", region="TR", now=now)
         if who
         else proofs.claim_of(here)
     )
-    customer = claim.customer if claim else None
-    may = proofs.may_try(session, number=here.number, did=here.did, customer=customer, now=now)
+    ids = proofs.counted(session, claim)
+    how = proofs.How.LAST_FOUR if narrows and not secret else proofs.How.KEYS
+    by: dict[str, Any] = {"number": here.number, "did": here.did, "now": now, "how": how}
+    may = proofs.may_try(session, customers=ids, **by)
     asked = Factor(factor)
-    person = proofs.answered_by(session, claim, asked, secret, conversation=conversation, now=now) if secret else ""
+    answer = (
+        proofs.answered(session, claim, asked, secret, conversation=conversation, now=now)
+        if secret
+        else proofs.Answer("")
+    )
     if not may:
         proofs.refused(session, conversation, asked, "slowed", by="caller", now=now)
         return 0
-    if claim is None or person is None:
-        proofs.wrong(session, number=here.number, did=here.did, customer=customer, now=now)
+    if claim is None or answer.whose is None:
+        proofs.wrong(session, customers=ids if answer.possible else (), **by)
         proofs.refused(session, conversation, asked, "wrong", by="caller", now=now)
         return 0
-    shown = replace(claim, person=person or None)
+    shown = replace(claim, person=answer.whose or None)
     found = proofs.apply(
         session, conversation, shown, factor=asked if secret else claim.factors[-1], by="caller", now=now
     )
-    if found.level >= 2:
-        proofs.right(session, customer=claim.customer)
-    return int(found.level)
+    if found.level >= 2 and proofs.is_about(found, shown):
+        proofs.right(session, customers=proofs.cleared(shown, ids))
+    return int(found.level) if proofs.is_about(found, shown) else 0
 
 
 def heard(session: Session) -> int:

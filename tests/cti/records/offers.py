@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from cti import ledger, numbers
 from cti.db import Database
-from cti.events import Event
+from cti.events import Candidate, Event, plain_of
 from cti.identity import Level, Outcome
 from cti.records import contact_points, link_notices, proposals
 from cti.records.contact_points import ContactPoint, Link
 from cti.records.conversations import Conversation
 from cti.records.outbox import OutMessage
+from cti.records.parties import Household, HouseholdMember, Subscription
 from cti.records.proposals import CALLER, Proposal
 from tests.fakes import company
 from tests.fakes.company import Company
@@ -27,15 +28,39 @@ HOUR = dt.timedelta(hours=1)
 
 
 async def called(
-    db: Database, conversation: str = "c1", *, level: int = Level.KEYED, number: str | None = NEW, at: dt.datetime = NOW
+    db: Database,
+    conversation: str = "c1",
+    *,
+    level: int = Level.KEYED,
+    number: str | None = NEW,
+    at: dt.datetime = NOW,
+    proved: bool = True,
+    attestation: str = "",
 ) -> None:
+    """A call of somebody who proved to be one of the Yılmaz household, up to `level`; or (`proved`) whose number only led there."""
+
     def add(session: Session) -> None:
+        home = session.scalars(select(Household).where(Household.label == "Yılmaz")).one()
         session.add(Conversation(
             id=conversation, channel=conversation, did="850", number=number, number_kind="e164", level=int(level),
-            arrived_at=at,
+            arrived_at=at, proof=["customer_number", "birth_date"] if proved and level >= Level.KEYED else None,
+            candidates=_members(session, home.id), evidence={"attestation": attestation} if attestation else None,
         ))  # fmt: skip
 
     await db.work(add)
+
+
+def _members(session: Session, home: str) -> list[dict[str, Any]]:
+    people = session.scalars(select(HouseholdMember.party_id).where(HouseholdMember.household_id == home))
+    lines = tuple(session.scalars(select(Subscription.id).where(Subscription.household_id == home)))
+    plain: list[dict[str, Any]] = plain_of(tuple(
+        Candidate(
+            party=each, party_name="", household=home, subscriptions=lines, link=None, role="user", probability=0.5,
+            reasons=(),
+        )
+        for each in people
+    ))  # fmt: skip
+    return plain
 
 
 async def proposed(db: Database, now: dt.datetime = NOW, *, number: str = NEW, **changes: Any) -> Proposal | None:

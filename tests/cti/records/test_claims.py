@@ -78,6 +78,23 @@ async def test_two_lines_down_that_end_alike_are_a_miss(db):
     assert await db.read(proofs.narrow, "0101", NOW) is None
 
 
+async def test_a_line_that_two_customers_have_is_a_miss(db):
+    """Its number was given out again before the old subscription ended."""
+    home = await db.work(build)
+
+    def again(session):
+        party = household.stranger(session, "Cem", "1000200", "1970-01-01")
+        line = parties.add_subscription(
+            session, number="8200", kind="landline", holder=party, line_number="+902125550101", now=NOW
+        )
+        household.line_down(session, line.id)
+        household.line_down(session, home.dsl)
+
+    await db.work(again)
+    assert await db.read(proofs.narrow, "0101", NOW) is None
+    assert await db.read(who, "5550101") is None
+
+
 # --- equal work ---
 
 
@@ -122,6 +139,6 @@ async def test_checking_an_answer_is_the_same_work_without_a_claim(db, factor):
 async def test_counting_a_wrong_answer_is_the_same_work_without_a_customer(db):
     home = await db.work(build)
     told = {"number": "+905445550199", "did": household.DID, "now": NOW}
-    of_somebody = await statements(db, proofs.wrong, customer=home.household, **told)
-    of_nobody = await statements(db, proofs.wrong, customer=None, **told)
+    of_somebody = await statements(db, proofs.wrong, customers=(home.household,), **told)
+    of_nobody = await statements(db, proofs.wrong, customers=(), **told)
     assert of_somebody == of_nobody

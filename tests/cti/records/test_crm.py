@@ -146,6 +146,18 @@ async def test_whom_our_links_name_already_only_gets_a_reason_more(any_db, now, 
     assert await said(any_db, LinkProposed) == []
 
 
+@pytest.mark.parametrize(("unseen_days", "names"), [(30, ["Zehra Öz"]), (730, ["Can Öz", "Deniz Işık", "Zehra Öz"])])
+async def test_links_that_the_operator_lets_fade_sooner_do_not_come_back_with_the_answer(
+    any_db, now, firm, unseen_days, names
+):
+    later = now + dt.timedelta(days=100)
+    caller = Caller("1.1", "02125550100", company.SHARED, "")
+    arrival = await any_db.work(arrived, caller, region="TR", now=later, unseen_days=unseen_days)
+    assert await any_db.work(crm.apply, arrival.conversation, ZEHRA, later, unseen_days)
+    (event,) = await by_crm(any_db)
+    assert sorted(each.party_name for each in event.candidates) == names
+
+
 async def test_a_number_that_is_ours_without_doubt_is_not_discussed(any_db, now, firm):
     conversation = await call(any_db, now, company.HIS)
     assert not await apply(any_db, conversation, ZEHRA, now)

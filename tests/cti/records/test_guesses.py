@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import random
+from typing import Any
 
 from sqlalchemy import func, insert, select
 
@@ -11,16 +12,17 @@ from cti.events import GuessingAlarmed, ProofRefused
 from cti.identity import Level
 from cti.ledger import EventRow, uuid7
 from cti.proof import SLOW, Factor
-from cti.records import guesses, proofs
+from cti.records import guesses, parties, proofs
 from cti.records.contact_points import Link
 from cti.records.conversations import Conversation
-from cti.records.guesses import GuessCount, may_try, wrong
+from cti.records.guesses import GuessCount, How, may_try, wrong
+from cti.records.parties import Party
 from cti.records.proposals import LinkProposal
 from tests.cti.records import household
 from tests.cti.records.household import DID, HIS, HIS_BIRTHDAY, NOW, build, by_keys, call, happened, heard, row
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
-HERE = {"number": "+905445550199", "did": DID, "customer": "home"}
+HERE: dict[str, Any] = {"number": "+905445550199", "did": DID, "customers": ("home",)}
 ATTEMPTS, BATCH, SEED = 10_000, 250, 20261120
 
 
@@ -57,33 +59,33 @@ async def test_a_customer_is_heard_five_times_a_day_and_ten_a_month(db):
 
 async def test_a_number_is_slowed_whomever_it_asks_about(db):
     for each in range(5):
-        await tries(db, 1, customer=f"home {each}")
-    assert not await may(db, customer="home 9")
-    assert await may(db, number="+905000000000", customer="home 9")
-    assert await may(db, NOW + HOUR, customer="home 9")
+        await tries(db, 1, customers=(f"home {each}",))
+    assert not await may(db, customers=("home 9",))
+    assert await may(db, number="+905000000000", customers=("home 9",))
+    assert await may(db, NOW + HOUR, customers=("home 9",))
 
 
 async def test_a_withheld_number_counts_under_the_one_it_dialled(db):
-    await tries(db, 200, number=None, customer=None)
-    assert not await may(db, number=None, customer=None)
-    assert await may(db, number=None, customer=None, did="02125550200")
+    await tries(db, 200, number=None, customers=())
+    assert not await may(db, number=None, customers=())
+    assert await may(db, number=None, customers=(), did="02125550200")
     keys = await db.read(lambda session: set(session.scalars(select(GuessCount.key))))
     assert keys == {f"trunk:{DID}", "all:", "subscription:-"}
 
 
 async def test_misses_without_a_customer_slow_nobody_else_s_misses(db):
     for each in range(20):
-        await tries(db, 1, number=f"+9053255501{each:02}", customer=None)
-    assert await may(db, number="+905000000000", customer=None)
+        await tries(db, 1, number=f"+9053255501{each:02}", customers=())
+    assert await may(db, number="+905000000000", customers=())
 
 
 async def test_a_right_answer_clears_its_own_customer_alone(db):
     await tries(db, 5)
-    await tries(db, 5, number="+905000000000", customer="neighbour")
-    await db.work(lambda session: guesses.right(session, customer="home"))
+    await tries(db, 5, number="+905000000000", customers=("neighbour",))
+    await db.work(lambda session: guesses.right(session, customers=("home",)))
     assert await may(db, number="+905111111111")
     assert not await may(db)  # the number has had its five
-    assert not await may(db, number="+905111111111", customer="neighbour")
+    assert not await may(db, number="+905111111111", customers=("neighbour",))
 
 
 async def test_after_the_last_window_the_count_begins_anew(db):
@@ -96,7 +98,7 @@ async def test_after_the_last_window_the_count_begins_anew(db):
 async def test_what_counts_no_longer_is_deleted(db):
     await tries(db, 1)
     assert await db.work(guesses.forget, NOW + 29 * DAY) == 0
-    assert await db.work(guesses.forget, NOW + 30 * DAY) == 4
+    assert await db.work(guesses.forget, NOW + 30 * DAY) == 5
 
 
 async def test_how_long_a_customer_is_slowed_can_be_told(db):
@@ -136,6 +138,69 @@ async def test_forty_answers_at_the_same_moment_are_heard_five_times(any_db):
 
     told = await asyncio.gather(*(any_db.work(one, each) for each in range(40)))
     assert sum(told) == 5
+
+
+async def test_every_number_of_one_customer_s_leads_to_the_same_count(db):
+    """His customer number, a mobile that is no household's, and his second home: ten answers a month, not thirty."""
+    home = await db.work(build)
+    await db.work(household.second_home, home)
+
+    def mobile(session):
+        ali = session.get_one(Party, home.ali)
+        parties.add_subscription(session, number="8500", kind="mobile", holder=ali, now=NOW)
+
+    await db.work(mobile)
+    for at, number in enumerate(["1000123", "8500", "9001", "8001"] * 60):
+        then = NOW + at / 8 * DAY
+        conversation = await db.work(lambda session, at=at, then=then: call(session, f"0535 111 {at:04}", now=then))
+        await db.work(by_keys, conversation, number, "01011990", now=then)
+    assert await db.read(heard) == SLOW["subscription"].windows[-1].most
+    first = [each for each in await db.read(happened, GuessingAlarmed) if each.scope == "subscription"]
+    assert len(first) == len({each.count for each in first}), "one alarm for him, not one for each home"
+
+
+async def test_who_shares_one_home_with_him_buys_no_guesses_at_his_other_one(db):
+    home = await db.work(build)
+    new_home, _ = await db.work(household.second_home, home)
+    for each in range(20):
+        conversation = await db.work(lambda session, each=each: call(session, f"0535 111 22 {each:02}"))
+        assert await db.work(by_keys, conversation, "9001", f"{each + 1:02}011990") == 0
+        await db.work(by_keys, conversation, "1000123", "05031984")  # Ayşe's own
+    assert await db.read(heard) <= SLOW["subscription"].windows[0].most + 20  # of which hers, once she is slowed
+    assert await db.read(guesses.slowed_s, new_home, NOW) > 0
+
+
+async def test_his_own_answer_ends_the_waiting_for_all_of_his_homes(db):
+    home = await db.work(build)
+    new_home, _ = await db.work(household.second_home, home)
+    await tries(db, 4, number="+905000000000", customers=(new_home, home.ali, home.household))
+    assert await db.work(by_keys, await db.work(call), "8001", "31121980") == Level.KEYED
+    for each in (new_home, home.ali, home.household):
+        assert await db.read(lambda session, key=f"subscription:{each}": session.get(GuessCount, key)) is None
+
+
+# --- the last four digits of a line, and nothing else ---
+
+FOUR: dict[str, Any] = {"how": How.LAST_FOUR, "customers": ()}
+
+
+async def test_last_four_digits_are_counted_by_themselves(db):
+    await tries(db, 5, **FOUR)
+    assert not await may(db, **FOUR)
+    assert await may(db), "his proof goes on"
+    assert await may(db, number="+905000000000", **FOUR)
+    keys = await db.read(lambda session: set(session.scalars(select(GuessCount.key))))
+    assert keys == {"last_four:+905445550199", "subscription:-", f"narrowing:{DID}"}
+    await tries(db, 5, number=None, **FOUR)
+    assert not await may(db, number=None, **FOUR), "withheld numbers share one"
+    assert await may(db, number=None, did="02125550200", **FOUR)
+
+
+async def test_the_alarm_of_last_four_digits_tells_no_number_either(db):
+    await tries(db, 10, **FOUR)
+    await tries(db, 10, number=None, **FOUR)
+    told = await db.read(happened, GuessingAlarmed)
+    assert [(each.scope, each.subject) for each in told] == [("last_four", "+90*******99"), ("last_four", DID)]
 
 
 # --- attacks ---

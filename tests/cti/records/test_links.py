@@ -7,88 +7,34 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cti import ledger, numbers
+from cti import numbers
 from cti.db import Database
-from cti.events import Event, InteractionsRelinked, LinkDisputed, LinkEnded, LinkVerified
+from cti.events import InteractionsRelinked, LinkDisputed, LinkEnded, LinkVerified
 from cti.identity import Outcome
 from cti.records import contact_points, links, number_life, parties, timeline
 from cti.records.contact_points import Link
 from cti.records.conversations import Conversation
-from cti.records.timeline import Interaction
-
-NOW = dt.datetime(2026, 11, 20, 7, 30, tzinfo=dt.UTC)
-DAY, YEAR = dt.timedelta(days=1), dt.timedelta(days=365)
-MOBILE = "+905445550199"
+from tests.cti.records.mobile import (
+    DAY,
+    MOBILE,
+    NOW,
+    YEAR,
+    called,
+    contacts,
+    linked,
+    matches,
+    prepare,
+    told,
+    whose,
+    wrote,
+)  # fmt: skip
 
 
 @pytest_asyncio.fixture
 async def people(any_db):
-    """Ali and Veli and a household, and a mobile from which somebody wrote twice and called once; ids by name."""
-
-    def prepare(session: Session) -> dict[str, str]:
-        timeline.seed_channels(session)
-        ids = {
-            name: parties.add_party(session, name=name, source="test", now=NOW - 9 * YEAR).id
-            for name in ("Ali", "Veli")
-        }
-        ids["home"] = parties.add_household(session, label="Öz", now=NOW).id
-        ids["mobile"] = contact_points.ensure(session, "phone", MOBILE, now=NOW - 9 * YEAR).id
-        for ago in (2 * YEAR, 2 * DAY):
-            _wrote(session, ids["mobile"], NOW - ago)
-        called(session, "call", NOW - DAY)
-        return ids
-
     return await any_db.work(prepare)
-
-
-def _wrote(session: Session, point: str, at: dt.datetime, **more: Any) -> str:
-    id_ = ledger.uuid7(at)
-    session.add(Interaction(
-        id=id_, channel_id="sms", direction="in", contact_point_id=point, external_id=id_, at=at, **more
-    ))  # fmt: skip
-    return id_
-
-
-def called(session: Session, id_: str, at: dt.datetime, **more: Any) -> str:
-    row = Conversation(id=id_, channel=id_, did="850", number=MOBILE, number_kind="e164", arrived_at=at, **more)
-    session.add(row)
-    session.flush()
-    return timeline.record_call(session, row, at)
-
-
-async def linked(db: Database, point: str, now: dt.datetime = NOW, **whose: Any) -> str:
-    def make(session: Session) -> str:
-        row = session.get_one(contact_points.ContactPoint, point)
-        asked = {"role": "owner", "source": "test", "by": "agent1", **whose}
-        return links.link(session, row, now=now, **asked).id
-
-    return await db.work(make)
-
-
-async def contacts(db: Database) -> list[tuple[str, str | None, str | None, str | None]]:
-    """All of every contact that a link may change, and more."""
-
-    def read(session: Session) -> list[Any]:
-        rows = session.scalars(select(Interaction).order_by(Interaction.id))
-        return [(row.id, row.party_id, row.party_by, row.subscription_id) for row in rows]
-
-    return await db.read(read)
-
-
-async def whose(db: Database) -> list[str | None]:
-    return [party for _, party, _, _ in await contacts(db)]
-
-
-async def told(db: Database, *kinds: type[Event]) -> list[Event]:
-    return [each.event for each in await db.read(ledger.since, 0) if isinstance(each.event, kinds)]
-
-
-async def matches(db: Database, now: dt.datetime = NOW) -> bool:
-    found = await db.read(contact_points.identify, numbers.parse(MOBILE, "TR"), now)
-    return found.outcome is not Outcome.NONE
 
 
 # --- verified and disputed --------------------------------------------------------------------------------------------
@@ -136,7 +82,7 @@ async def test_disputing_and_verifying_in_turn_comes_back_to_the_same_states(any
 
 async def test_what_somebody_said_is_not_touched_by_any_link(any_db, people):
     def say(session: Session) -> None:
-        _wrote(session, people["mobile"], NOW, party_id=people["Veli"])
+        wrote(session, people["mobile"], NOW, party_id=people["Veli"])
 
     await any_db.work(say)
     link = await linked(any_db, people["mobile"], party=people["Ali"], state="verified")
@@ -187,7 +133,7 @@ async def test_a_link_that_takes_anothers_place_answers_for_its_contacts(any_db,
     weak = await linked(any_db, people["mobile"], party=people["Ali"])
 
     def write(session: Session) -> None:
-        _wrote(session, people["mobile"], NOW, party_id=people["Ali"], party_by=weak)
+        wrote(session, people["mobile"], NOW, party_id=people["Ali"], party_by=weak)
 
     await any_db.work(write)
     strong = await linked(any_db, people["mobile"], party=people["Ali"], state="verified")

@@ -1,19 +1,18 @@
 """Keys and answers against the records: what a right one makes of a call, and that a wrong one tells nothing."""
 
 import datetime as dt
-from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from cti import ledger
-from cti.events import CallIdentified, ProofGiven, ProofRefused
+from cti.events import CallIdentified, ProofGiven
 from cti.identity import Level, Outcome
-from cti.proof import AGENT_WRONG_MAX, CODES_PER_HOUR, Factor
+from cti.proof import CODES_PER_HOUR, Factor
 from cti.records import pins, proofs, proved
 from cti.records.codes import OneTimeCode
 from cti.records.outbox import OutMessage
-from cti.records.parties import Party
+from cti.records.parties import Party, Subscription
 from cti.records.proposals import LinkProposal
 from tests.cti.records import household
 from tests.cti.records.household import CHILDS, HERS, HIS, HIS_BIRTHDAY, NOW, build, by_keys, call, happened, row
@@ -43,8 +42,8 @@ async def test_any_adult_s_birth_date_counts_and_no_child_s(db, answer, whose):
     home = await db.work(build)
     claim = await db.read(who, "5550101")
     conversation = await db.work(call)
-    told = await db.work(proofs.answered_by, claim, Factor.BIRTH_DATE, answer, conversation=conversation, now=NOW)
-    assert told == (getattr(home, whose) if whose else None)
+    told = await db.work(proofs.answered, claim, Factor.BIRTH_DATE, answer, conversation=conversation, now=NOW)
+    assert told.whose == (getattr(home, whose) if whose else None)
     assert CHILDS == "2015-06-01"
 
 
@@ -191,6 +190,51 @@ async def test_what_was_proved_of_one_customer_never_counts_for_another(db):
     assert home.household not in {each["household"] for each in after.candidates}
 
 
+async def test_a_proof_of_one_home_is_none_of_another_that_somebody_of_it_has_too(any_db):
+    """Ayşe proves herself in the home where Ali is still a member; then she keys the number on the bill of his new one."""
+    home = await any_db.work(build)
+    new_home, line = await any_db.work(household.second_home, home)
+    for pin in (None, "4711"):
+        conversation = await any_db.work(call)
+        if pin:
+            await any_db.work(
+                lambda session: setattr(session.get_one(Subscription, home.phone), "holder_id", home.ayse)
+            )
+            await any_db.work(pins.set_pin, home.ayse, pin, by="ops", now=NOW)
+            assert await any_db.work(by_keys, conversation, "5550101", pin, factor="pin") == Level.VERIFIED
+        else:
+            assert await any_db.work(by_keys, conversation, "8001", "05031984") == Level.KEYED
+        assert await any_db.work(by_keys, conversation, "9001") == 0
+        here = await any_db.read(row, conversation)
+        assert here.subscription_id != line
+        assert new_home not in {each["household"] for each in here.candidates}
+    whom = await any_db.read(lambda session: session.scalars(select(LinkProposal)).all())
+    assert {(each.party_id, each.household_id) for each in whom} == {(home.ayse, None)}
+
+
+async def test_a_number_of_his_other_home_is_no_answer_about_this_one(db):
+    home = await db.work(build)
+    await db.work(household.second_home, home)
+    claim = await db.read(who, "8001")
+    conversation = await db.work(call)
+    asked = {"conversation": conversation, "now": NOW}
+    assert await db.work(proofs.check, claim, Factor.LANDLINE, "02125550101", **asked)
+    assert not await db.work(proofs.check, claim, Factor.SUBSCRIPTION_NUMBER, "9001", **asked)
+
+
+async def test_a_link_that_nobody_was_seen_on_for_too_long_is_none_of_the_proof_either(db):
+    """By the policy of the house, not by the default one."""
+    await db.work(build)
+    conversation, later = await db.work(call, HIS), NOW + dt.timedelta(days=600)
+    claim = await db.read(who, "1000123")
+    given = {"factor": "birth_date", "by": "caller", "now": later}
+    await db.work(proofs.apply, conversation, claim, unseen_days=365, **given)
+    assert (await db.read(happened, CallIdentified))[-1].unlinked
+    another = await db.work(call, HIS)
+    await db.work(proofs.apply, another, claim, **given)
+    assert not (await db.read(happened, CallIdentified))[-1].unlinked
+
+
 async def test_who_calls_from_one_customer_s_number_may_prove_to_be_another(db):
     home = await db.work(build)
     conversation = await db.work(call, HIS)
@@ -297,56 +341,3 @@ async def test_a_number_of_the_bill_and_a_code_are_verified(db):
     claim = await db.read(who, "1000123")
     found = await db.work(proofs.apply, conversation, claim, factor="one_time_code", by="caller", now=NOW)
     assert found.level is Level.VERIFIED
-
-
-# --- an agent asks ---
-
-
-async def ask(db: Any, conversation: str, factor: str, text: str, now: dt.datetime = NOW) -> proofs.Verdict:
-    return await db.work(  # type: ignore[no-any-return]
-        proofs.ask, conversation, Factor(factor), text, by="agent:1001", region="TR", area="212", now=now
-    )
-
-
-async def test_an_agent_proves_a_caller_by_asking(db):
-    home = await db.work(build)
-    conversation = await db.work(call)
-    assert (await ask(db, conversation, "customer_number", "1000123")).level == Level.MATCHED
-    assert (await ask(db, conversation, "birth_date", "5.3.1984")).level == Level.KEYED
-    told = await db.read(happened, ProofGiven)
-    assert [each.by for each in told] == ["agent:1001"] * 2
-    assert (await db.read(happened, CallIdentified))[-1].method == "agent"
-    proposal = await db.read(lambda session: session.scalars(select(LinkProposal)).one())
-    assert (proposal.party_id, proposal.reason) == (home.ayse, "agent")
-
-
-async def test_an_agent_who_confirmed_somebody_proves_him_with_one_question(db):
-    home = await db.work(build)
-    conversation = await db.work(call)
-    await db.work(lambda session: setattr(row(session, conversation), "party_id", home.ali))
-    told = await ask(db, conversation, "birth_date", HIS_BIRTHDAY)
-    assert (told.right, told.level) == (True, Level.KEYED)
-    assert (await db.read(row, conversation)).proof == ["agent", "birth_date"]
-
-
-async def test_an_agent_may_be_wrong_three_times_in_a_call(db):
-    await db.work(build)
-    conversation = await db.work(call, HIS)
-    for _ in range(AGENT_WRONG_MAX):
-        told = await ask(db, conversation, "birth_date", "1.1.1990")
-        assert (told.right, told.slowed) == (False, False)
-    assert (await ask(db, conversation, "birth_date", HIS_BIRTHDAY)).slowed
-    assert (await db.read(happened, ProofRefused))[-1].why == "slowed"
-
-
-async def test_an_agent_is_told_what_there_is_to_ask(db):
-    home = await db.work(build)
-    conversation = await db.work(call)
-    claim = await db.read(who, "1000123")
-    here = await db.read(row, conversation)
-    askable = await db.read(proved.available, here, claim)
-    assert askable == {
-        Factor.BIRTH_DATE, Factor.CUSTOMER_NUMBER, Factor.SUBSCRIPTION_NUMBER, Factor.LANDLINE, Factor.ONE_TIME_CODE
-    }  # fmt: skip
-    await db.work(pins.set_pin, home.ali, "4711", by="ops", now=NOW)
-    assert Factor.PIN in await db.read(proved.available, here, claim)

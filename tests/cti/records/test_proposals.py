@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -199,8 +200,8 @@ async def test_voice_alone_never_makes_a_verified_link(any_db, home, offer):
     for by in (CALLER, link_notices.BY):
         with pytest.raises(NotProven):
             await accepted(any_db, offer.id, by, method=AGENT_PROOF)
-    with pytest.raises(NotProven, match="expected an agent after a call of level 3, got agent1 at level 2"):
-        await accepted(any_db, offer.id, "agent1", method=AGENT_PROOF)
+    row = await link_of(any_db, await accepted(any_db, offer.id, "agent1", method=AGENT_PROOF))
+    assert (row.state, row.method) == ("unverified", ""), "it was level 2"
 
 
 async def test_an_agent_who_had_him_prove_it_makes_a_verified_link_and_nobody_is_asked(any_db, home):
@@ -210,6 +211,81 @@ async def test_an_agent_who_had_him_prove_it_makes_a_verified_link_and_nobody_is
     row = await link_of(any_db, await accepted(any_db, offer.id, "agent1", method=AGENT_PROOF))
     assert (row.state, row.method, row.verified_by) == ("verified", AGENT_PROOF, "agent1")
     assert await sent(any_db) == []
+
+
+async def test_whom_an_agent_merely_confirmed_gets_no_verified_link_and_no_voice(any_db, home):
+    """Somebody proved who he is, and an agent took him for another customer."""
+    await called(any_db, level=Level.STRONG)
+    offer = await proposed(any_db, party=home.strangers[0], reason="agent")
+    assert offer is not None
+    with pytest.raises(NotProven):
+        await accepted(any_db, offer.id)
+    row = await link_of(any_db, await accepted(any_db, offer.id, "agent1", method=AGENT_PROOF))
+    assert row.state == "unverified"
+
+
+async def test_a_level_without_proof_is_no_proof(any_db, home):
+    await called(any_db, level=Level.STRONG, proved=False)
+    offer = await proposed(any_db, party=home.ayse, reason="agent")
+    assert offer is not None
+    with pytest.raises(NotProven):
+        await accepted(any_db, offer.id)
+    assert (await link_of(any_db, await accepted(any_db, offer.id, "a", method=AGENT_PROOF))).state == "unverified"
+
+
+# --- whose number it is -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", sorted(proposals.PROVEN_REASONS))
+async def test_a_number_whose_signature_does_not_hold_is_not_proposed(any_db, home, reason):
+    await called(any_db, attestation="failed")
+    assert await proposed(any_db, party=home.ayse, reason=reason) is None
+    assert await told(any_db, LinkProposed) == []
+
+
+@pytest.mark.parametrize("reason", sorted(proposals.PROVEN_REASONS))
+async def test_a_number_that_is_verified_to_be_another_customers_is_not_proposed(any_db, home, reason):
+    """Whoever proves himself with his own data on Ali's forged number does not get a share in it."""
+    await called(any_db, number=company.HIS)
+    for whose in ({"party": home.strangers[0]}, {"party": home.strangers[1]}):
+        assert await proposed(any_db, number=company.HIS, reason=reason, **whose) is None
+    for whose in ({"party": home.ayse}, {"household": home.household}, {"subscription": home.dsl}):
+        assert await proposed(any_db, number=company.HIS, reason=reason, **whose) is not None, "they live with him"
+    assert await outcome(any_db, company.HIS) is Outcome.UNIQUE
+
+
+async def test_what_became_anothers_between_offer_and_answer_is_not_taken_over(any_db, home, offer):
+    def verified(session: Session) -> None:
+        point = session.get_one(ContactPoint, offer.contact_point)
+        asked: dict[str, Any] = {"role": "owner", "state": "verified", "source": "api", "by": "t", "now": NOW}
+        links.link(session, point, party=home.strangers[0], **asked)
+
+    await any_db.work(verified)
+    with pytest.raises(NotProven, match="forged"):
+        await accepted(any_db, offer.id)
+
+
+@pytest.mark.parametrize("reason", ["not_theirs", "mistake", "revoked"])
+async def test_what_was_never_his_is_not_proposed_again_and_what_expired_is(any_db, home, offer, reason):
+    link = await accepted(any_db, offer.id)
+    await any_db.work(links.end_link, link, reason="expired", by="policy", now=NOW)
+    again = await proposed(any_db, party=home.ayse)
+    assert again is not None
+    link = await accepted(any_db, again.id)
+    await any_db.work(links.end_link, link, reason=reason, by="agent1", now=NOW + HOUR)
+    assert await proposed(any_db, party=home.ayse) is None
+
+
+async def test_an_open_offer_is_worth_nothing_once_the_number_was_disowned(any_db, home, offer):
+    def disowned(session: Session) -> None:
+        point = session.get_one(ContactPoint, offer.contact_point)
+        link = links.link(session, point, party=home.ayse, role="work", source="t", by="t", now=NOW)
+        links.end_link(session, link.id, reason="not_theirs", by="t", now=NOW)
+
+    await any_db.work(disowned)
+    for by in (CALLER, "agent1"):
+        with pytest.raises(ValueError, match="disputed"):
+            await accepted(any_db, offer.id, by)
 
 
 # --- the report -------------------------------------------------------------------------------------------------------
