@@ -27,8 +27,9 @@ def offer(device_channel: str = "zeynep-1", number: str = company.HIS, rang_at: 
 
 @pytest.mark.parametrize(
     ("raw", "shown", "kind"),
-    [("05325550123", "0532 555 01 23", "e164"), ("anonymous", "", "withheld"), ("1#2#3", "1#2#3", "malformed")],
-)
+    [("05325550123", "0532 555 01 23", "e164"), ("493023125123", "+49 30 23125123", "e164"), ("anonymous", "", "withheld"),
+     ("1#2#3", "1#2#3", "malformed")],
+)  # fmt: skip
 def test_the_card_says_the_number_and_that_nothing_more_is_known(raw, shown, kind):
     card = unwritten.card(offer(number=raw), "TR")
     assert (card.number, card.number_kind, card.state) == (shown, kind, "offered")
