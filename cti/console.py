@@ -33,11 +33,20 @@ def settings() -> Settings:
 
 
 @asynccontextmanager
-async def database(chosen: Settings) -> AsyncIterator[Database]:
-    """The database with today's tables, for one command."""
-    opened = Database(chosen.database)
+async def database(chosen: Settings, *, bulk: bool = False) -> AsyncIterator[Database]:
+    """The database with today's tables, for one command. `bulk`: which only loads; the tables are made fully synced all the same."""
+    async with _opened(Database(chosen.database)) as ordinary:
+        await ordinary.work(_up_to_date)
+        if not bulk:
+            yield ordinary
+            return
+    async with _opened(Database(chosen.database, bulk=True)) as loading:
+        yield loading
+
+
+@asynccontextmanager
+async def _opened(opened: Database) -> AsyncIterator[Database]:
     try:
-        await opened.work(_up_to_date)
         yield opened
     finally:
         await opened.close()

@@ -7,17 +7,14 @@ import gc
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cti.app import utc_now
-from cti.config import Settings
 from cti.console import database, finish, say, settings
-from cti.db import Database
 from cti.records import batches, import_cleaning, import_mapping, import_undo, imports
 from cti.records.batches import Import, Overtaken
 from cti.records.import_mapping import Plan
@@ -53,7 +50,7 @@ def customers(
         plan = await asyncio.to_thread(_plan, mapping) if mapping else None
         bar, region = Bar(), chosen.default_region
         stand_back()
-        async with _database(chosen, bulk=True) as db:
+        async with database(chosen, bulk=True) as db:
             if dry_run:
                 report = await imports.check(db, file, region=region, now=utc_now(), plan=plan, progress=bar)
             else:
@@ -83,7 +80,7 @@ def listed() -> None:
     """The imports, newest first: number, state, when, file, what it brought."""
 
     async def show() -> None:
-        async with _database(settings()) as db:
+        async with database(settings()) as db:
             for row in await db.read(batches.newest):
                 typer.echo(_line(row))
 
@@ -96,7 +93,7 @@ def undo(number: Annotated[int, typer.Argument(help="The import's number, see `s
     line = Line()
 
     async def take_back() -> None:
-        async with _database(settings()) as db:
+        async with database(settings()) as db:
             undone = await import_undo.undo(db, number, by="console", now=utc_now(), progress=line)
         line.end()
         for name in undone.kept:
@@ -107,20 +104,6 @@ def undo(number: Annotated[int, typer.Argument(help="The import's number, see `s
 
 def _plan(path: Path) -> Plan:
     return import_mapping.read(path.name, path.read_text(encoding="utf-8-sig"))
-
-
-@asynccontextmanager
-async def _database(chosen: Settings, *, bulk: bool = False) -> AsyncIterator[Database]:
-    """The database with today's tables, which are made in the ordinary way: fully synced."""
-    async with database(chosen) as db:
-        if not bulk:
-            yield db
-            return
-    db = Database(chosen.database, bulk=True)
-    try:
-        yield db
-    finally:
-        await db.close()
 
 
 # --- what people see --------------------------------------------------------------------------------------------------
@@ -180,9 +163,10 @@ def _told(report: Report, file: Path, *, dry_run: bool) -> Iterator[str]:
     if dry_run:
         yield f"{report.rows:,} rows read, nothing was imported; {rejected}"
         return
+    disowned = f" ({report.disowned} not made: disowned)" if report.disowned else ""
     yield (
         f"import {report.batch}: {report.parties} parties, {report.subscriptions} subscriptions, {report.numbers} numbers, "
-        f"{report.links} links; {rejected}"
+        f"{report.links} links{disowned}; {rejected}"
     )
 
 

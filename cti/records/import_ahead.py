@@ -36,7 +36,7 @@ class Ahead:
 
 
 def ahead(rows: Rows, ids: Callable[[], str]) -> Ahead:
-    """`rows`, planned as if nothing were there. Those that wait for a carrier which may be there cannot be."""
+    """`rows`, planned as if nothing were there. Those with a carrier that comes after them cannot be."""
     good, bad = parted(rows)
     planned = planned_beside(Known(), good, ids)
     return Ahead(
@@ -44,7 +44,7 @@ def ahead(rows: Rows, ids: Callable[[], str]) -> Ahead:
         last=rows[-1].line,
         rows=len(rows),
         packed=pickle.dumps(rows, pickle.HIGHEST_PROTOCOL),
-        new=b"" if planned.waiting else marshal.dumps([planned.new[table] for table in WRITTEN]),
+        new=b"" if planned.waiting or planned.joined else marshal.dumps([planned.new[table] for table in WRITTEN]),
         services=frozenset(number for _, number, *_ in planned.new["subscriptions"]),
         rejected=tuple(in_order(bad, planned.rejected)),
     )

@@ -16,6 +16,7 @@ LENGTHS = {
     "external_id": 100, "name": 200, "customer_no": 32, "language": 8, "tags": 200, "household": 200, "household_role": 32,
     "subscription_no": 32, "area": 100, "address": 300, "depends_on": 32,
 }  # fmt: skip
+REASON_MAX = 500  # characters; a cell that is wrong may have 131,072, and stands beside it anyway
 KINDS = ("person", "organisation")
 SUBSCRIPTION_KINDS = ("dsl", "fibre", "landline", "mobile")
 DELIMITERS = (",", ";", "\t", "|")
@@ -46,7 +47,7 @@ class Customer(NamedTuple):
         return self.values.get(column, "")
 
     def rejected(self, reason: str) -> Rejected:
-        return Rejected(self.line, reason, self.original or self.values)
+        return Rejected(self.line, reason[:REASON_MAX], self.original or self.values)
 
 
 @dataclass(frozen=True)

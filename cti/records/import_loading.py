@@ -6,7 +6,7 @@ import datetime as dt
 import itertools
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -14,8 +14,10 @@ from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
 from cti.ledger import uuid7
+from cti.records import links
 from cti.records.contact_points import VALUE_MAX, Link
 from cti.records.import_columns import KINDS, Contact, Customer, Rejected
+from cti.records.import_waiting import Waiting
 from cti.records.import_writing import HOMES, WRITTEN, New, found, points
 from cti.records.parties import Household, HouseholdMember, Party, Subscription
 
@@ -42,15 +44,6 @@ class Service:
     joined: bool  # it is known what carries it
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A service whose carrier has not come yet."""
-
-    service: str
-    carrier: str  # its number
-    row: Customer
-
-
 @dataclass
 class Known:
     """What the rows of one piece name and the database has, and what the piece itself adds."""
@@ -64,6 +57,9 @@ class Known:
     links: set[tuple[str, str, str]] = field(
         default_factory=set
     )  # the open ones: contact point, party or subscription, role
+    disowned: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # contact point, party or subscription: not to be linked again
 
     def has_any(self) -> bool:
         """Contact points apart, which may well be shared."""
@@ -75,14 +71,21 @@ class Planned:
     """What a piece will write: rows by table, in the order of import_writing.WRITTEN."""
 
     new: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {table: [] for table in WRITTEN})
-    joins: list[tuple[str, str]] = field(default_factory=list)  # service and carrier, both there already
+    joined: list[tuple[Waiting, str]] = field(
+        default_factory=list
+    )  # with the carrier's id; the service is there already
     waiting: list[Waiting] = field(default_factory=list)
     came: list[str] = field(default_factory=list)  # carriers that earlier pieces waited for
     rejected: list[Rejected] = field(default_factory=list)
     met: bool = False  # the database had a party, service or household of it
+    disowned: int = 0  # links that are not made, because somebody disowned them
 
     def counts(self) -> dict[str, int]:
-        return counted(self.new)
+        return counted(self.new) | {"disowned": self.disowned}
+
+    def joins(self) -> list[tuple[str, str]]:
+        """Service and carrier."""
+        return [(each.service, carrier) for each, carrier in self.joined]
 
 
 def counted(new: New) -> dict[str, int]:
@@ -101,9 +104,11 @@ def plan(
     """What `rows` add to what is there; only reads. `waiting`: services of earlier pieces by the number of the carrier they wait for.
     Rows up to line `after` are in already, and only asked what carries their services."""
     known = known_of(session.connection(), rows)
+    known.disowned = links.disowned(session, _would_link(known, [row for row in rows if row.line > after]))
     met = known.has_any()
     planned = planned_beside(known, rows, ids, waiting=waiting, after=after)
     planned.met = met
+    _refuse_circles(session.connection(), planned)
     return planned
 
 
@@ -194,6 +199,21 @@ def _reached(rows: Iterable[Customer]) -> set[tuple[str, str]]:
     return named | {("phone", row.line_number) for row in rows if row.line_number}
 
 
+def _would_link(known: Known, rows: Iterable[Customer]) -> set[tuple[str, str]]:
+    """Contact points with parties and services, which are there and that the rows would link: somebody may have said no."""
+    pairs = set()
+    for row in rows:
+        party, service = known.parties.get(row.get("external_id")), known.services.get(row.get("subscription_no"))
+        whose = [(each.kind, each.value, each.role, party) for each in row.contacts]
+        if row.line_number and service:
+            whose.append(("phone", row.line_number, "line_number", service.id))
+        for kind, value, role, target in whose:
+            point = known.points.get((kind, value))
+            if point and target and (point, target, role) not in known.links:
+                pairs.add((point, target))
+    return pairs
+
+
 # --- what is new ------------------------------------------------------------------------------------------------------
 
 
@@ -229,13 +249,13 @@ class _Planner:
         """Say what carries a service, when the carrier is there by now."""
         carrier = self.known.services.get(each.carrier)
         if carrier:
-            self.planned.joins.append((each.service, carrier.id))
+            self.planned.joined.append((each, carrier.id))
         return carrier is not None
 
     def ask_again(self, row: Customer) -> None:
         service = self.known.services.get(row.get("subscription_no"))
         if service and not service.joined and service.holder == self.known.parties.get(row.get("external_id")):
-            self.planned.waiting.append(Waiting(service.id, row.get("depends_on"), row))
+            self.planned.waiting.append(_waiting(service, row))
 
     def _party(self, row: Customer) -> str:
         get, party = row.get, self.ids()
@@ -272,7 +292,7 @@ class _Planner:
                 carrier.id if carrier else None,
             ))  # fmt: skip
         if get("depends_on") and not service.joined:
-            self.planned.waiting.append(Waiting(service.id, get("depends_on"), row))
+            self.planned.waiting.append(_waiting(service, row))
         if row.line_number:
             self._link(Contact("phone", row.line_number, get("line_number"), "line_number"), None, service.id)
 
@@ -282,6 +302,58 @@ class _Planner:
             point = self.known.points[contact.kind, contact.value] = self.ids()
             self.planned.new["contact_points"].append((point, contact.kind, contact.value, contact.raw[:VALUE_MAX]))
         key = (point, party or service or "", contact.role)
-        if key not in self.known.links:
-            self.known.links.add(key)
+        if key in self.known.links:
+            return
+        self.known.links.add(key)
+        if key[:2] in self.known.disowned:
+            self.planned.disowned += 1
+        else:
             self.planned.new["links"].append((self.ids(), point, party, service, contact.role))
+
+
+def _waiting(service: Service, row: Customer) -> Waiting:
+    return Waiting(service.id, row.get("depends_on"), row.line, row.original or row.values)
+
+
+# --- circles ----------------------------------------------------------------------------------------------------------
+
+CARRIED = select(Subscription.id, Subscription.depends_on_id).where(Subscription.depends_on_id.is_not(None))
+
+
+def _refuse_circles(connection: Connection, planned: Planned) -> None:
+    """A service whose carrier hangs on the service itself goes on waiting. Only what waited can close a circle."""
+    if not planned.joined:
+        return
+    carriers = _carriers(connection, planned)
+    kept = []
+    for each, carrier in planned.joined:
+        if _hangs_on(each.service, carrier, carriers):
+            planned.waiting.append(replace(each, circle=True))
+        else:
+            carriers.setdefault(each.service, carrier)
+            kept.append((each, carrier))
+    planned.joined = kept
+
+
+def _carriers(connection: Connection, planned: Planned) -> dict[str, str]:
+    """What carries the carriers of the piece, and what carries those, and so on; by id."""
+    new = {id_: carrier for id_, *_, carrier in planned.new["subscriptions"] if carrier}
+    carriers, asked = dict(new), set[str]()
+    wanted = {carrier for _, carrier in planned.joined} | set(new.values())
+    while wanted:
+        found_ones = dict(found(connection, CARRIED, Subscription.id, wanted))
+        carriers.update(found_ones)
+        asked |= wanted
+        wanted = set(found_ones.values()) - asked
+    return carriers
+
+
+def _hangs_on(service: str, carrier: str, carriers: Mapping[str, str]) -> bool:
+    seen: set[str] = set()
+    at: str | None = carrier
+    while at is not None and at not in seen:
+        if at == service:
+            return True
+        seen.add(at)
+        at = carriers.get(at)
+    return False

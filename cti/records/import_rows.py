@@ -18,6 +18,7 @@ from cti.records.import_columns import (
     COLUMNS,
     KINDS,
     LENGTHS,
+    REASON_MAX,
     REQUIRED,
     SUBSCRIPTION_KINDS,
     BadFile,
@@ -81,7 +82,7 @@ class Parser:
             check(values)
             return self._good(line, values, row if convert else None)
         except ValueError as error:
-            return Rejected(line, str(error), row)
+            return Rejected(line, str(error)[:REASON_MAX], row)
 
     def _good(self, line: int, values: Mapping[str, str], original: Mapping[str, str] | None) -> Customer:
         contacts = tuple(self._contacts(values, line))
@@ -153,7 +154,17 @@ def check(row: Mapping[str, str]) -> None:
     if row.get("depends_on") and row["depends_on"] == row["subscription_no"]:
         raise ValueError(f"expected depends_on to name another subscription than {row['depends_on']!r} itself")
     if row.get("birth_date"):
-        dt.date.fromisoformat(row["birth_date"])
+        _day(row["birth_date"])
+
+
+def _day(text: str) -> None:
+    """`fromisoformat` alone would also take 19801231 and 2020-W01-1, which are other texts for a day that somebody else has."""
+    try:
+        if dt.date.fromisoformat(text).isoformat() == text:
+            return
+    except ValueError:
+        pass
+    raise ValueError(f"expected a day as YYYY-MM-DD for birth_date, got {text!r}")
 
 
 def _one_of(name: str, value: str, allowed: Iterable[str]) -> None:

@@ -1,8 +1,9 @@
 """Taking an import back: what it brought and nobody has used since goes, what somebody has used stays and is told.
 
 Used is a party, a service or a contact point that anything but the import itself refers to: a call, a ticket, a proposal, a merge,
-another import's link. A link that somebody verified, disputed or confirmed in a call is used too. Every link of the import ends; its row
-goes only with the party, the service or the contact point that it would otherwise point to in vain.
+another import's link. So is a party with a PIN or in a household that is not the import's, and a party or a service from whose number
+somebody called or wrote since. A link that somebody verified, disputed or confirmed in a call is used too. Every link of the import
+ends; its row goes only with the party, the service or the contact point that it would otherwise point to in vain.
 
 The import's rows are found by their ids, which hold the time at which they were made (import_loading.Ids): no index over `batch` has to
 be kept up for the one import in a thousand that is undone.
@@ -10,12 +11,14 @@ be kept up for the one import in a thousand that is undone.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, delete, exists, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cti.db import Base, Database
@@ -24,6 +27,7 @@ from cti.ledger import append, append_all
 from cti.records import batches
 from cti.records.batches import Import
 from cti.records.contact_points import ContactPoint, Link
+from cti.records.conversations import Conversation
 from cti.records.parties import Household, HouseholdMember, Party, Subscription
 from cti.records.proposals import LinkProposal
 from cti.records.timeline import Interaction
@@ -94,13 +98,21 @@ async def _pass(
     removed = kept = 0
     after: str | None = window.low
     while after is not None:
-        piece = await db.work(_remove, window, table, after)
+        piece = await _removed(db, window, table, after)
         after, removed, kept = piece.after, removed + piece.removed, kept + piece.kept
         undone.removed["links"] = undone.removed.get("links", 0) + piece.links
         progress(f"{NAMED[table]}: {removed} removed, {kept} stay")
     undone.removed[NAMED[table]] = undone.removed.get(NAMED[table], 0) + removed
     undone.kept[NAMED[table]] = kept
     return Piece(None, removed, kept)
+
+
+async def _removed(db: Database, window: Window, table: type[Any], after: str) -> Piece:
+    """One piece. While others write, somebody may begin to use a row after it was looked at: then each row is tried by itself."""
+    try:
+        return await db.work(_remove, window, table, after)
+    except IntegrityError:
+        return await db.work(_remove_singly, window, table, after)
 
 
 def _begin(session: Session, batch: int, now: dt.datetime) -> Window:
@@ -126,13 +138,33 @@ def _remove(session: Session, window: Window, table: type[Any], after: str) -> P
     ids = _rows(session, window, table, after)
     used = _used(session, window, table, ids)
     free = [id_ for id_ in ids if id_ not in used]
+    links = _delete(session, table, free) if free else 0
+    return Piece(_next(ids), len(free), len(used), links)
+
+
+def _remove_singly(session: Session, window: Window, table: type[Any], after: str) -> Piece:
+    """The same; a row that the database does not let go stays."""
+    ids = _rows(session, window, table, after)
+    removed = links = 0
+    for each in sorted(set(ids) - _used(session, window, table, ids)):
+        with contextlib.suppress(IntegrityError), session.begin_nested():
+            links += _delete(session, table, [each])
+            removed += 1
+    return Piece(_next(ids), removed, len(ids) - removed, links)
+
+
+def _delete(session: Session, table: type[Any], ids: Sequence[str]) -> int:
+    """The rows, and what goes with them; returns how many links that were."""
     links = 0
-    for column in GOES_WITH.get(table, ()) if free else ():
-        gone: Any = session.execute(delete(column.class_).where(column.in_(free)))
+    for column in GOES_WITH.get(table, ()):
+        gone: Any = session.execute(delete(column.class_).where(column.in_(ids)))
         links += gone.rowcount if column.class_ is Link else 0
-    if free:
-        session.execute(delete(table).where(table.id.in_(free)))
-    return Piece(ids[-1] if len(ids) == PIECE_ROWS else None, len(free), len(used), links)
+    session.execute(delete(table).where(table.id.in_(ids)))
+    return links
+
+
+def _next(ids: Sequence[str]) -> str | None:
+    return ids[-1] if len(ids) == PIECE_ROWS else None
 
 
 GOES_WITH: dict[type[Any], tuple[Any, ...]] = {
@@ -144,6 +176,8 @@ def _used(session: Session, window: Window, table: type[Any], ids: Collection[st
     """Those of `ids` that anything refers to that does not go with them."""
     goes = {column.property.columns[0] for column in GOES_WITH.get(table, ())}
     used: set[str] = set()
+    for query in _besides(window, table, ids):
+        used.update(session.scalars(query))
     for column in _references(table):
         query = select(column).where(column.in_(ids))
         if column not in goes:
@@ -155,6 +189,27 @@ def _used(session: Session, window: Window, table: type[Any], ids: Collection[st
                 )
             )
     return used
+
+
+def _besides(window: Window, table: type[Any], ids: Collection[str]) -> Iterator[Select[str]]:
+    """Who is used without being referred to."""
+    if table is Party:
+        yield select(Party.id).where(Party.id.in_(ids), Party.pin_hash.is_not(None))
+        foreign = or_(Household.batch.is_(None), Household.batch != window.batch)
+        homes = select(HouseholdMember.party_id).join(Household, Household.id == HouseholdMember.household_id)
+        yield homes.where(HouseholdMember.party_id.in_(ids), foreign)
+    for column in GOES_WITH.get(table, ()):
+        if column.class_ is Link:
+            points = select(column).join(ContactPoint, ContactPoint.id == Link.contact_point_id)
+            yield points.where(column.in_(ids), or_(exists(WRITTEN_SINCE), exists(CALLED_SINCE)))
+
+
+WRITTEN_SINCE = select(Interaction.id).where(
+    Interaction.contact_point_id == Link.contact_point_id, Interaction.at >= Link.valid_from
+)
+CALLED_SINCE = select(Conversation.id).where(
+    ContactPoint.kind == "phone", Conversation.number == ContactPoint.value, Conversation.arrived_at >= Link.valid_from
+)
 
 
 def _references(table: type[Any]) -> list[Any]:
@@ -188,7 +243,7 @@ def _end_links(session: Session, window: Window, after: str, by: str, now: dt.da
     if open_ones:
         session.execute(update(Link).where(Link.id.in_(open_ones)).values(valid_to=now))
         append_all(session, [LinkEnded(link=each, reason=REASON, by=by) for each in open_ones], now=now)
-    return Piece(ids[-1] if len(ids) == PIECE_ROWS else None, 0, len(ids))
+    return Piece(_next(ids), 0, len(ids))
 
 
 def _finish(session: Session, batch: int, undone: Undone, by: str, now: dt.datetime) -> None:

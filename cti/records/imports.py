@@ -32,11 +32,12 @@ from cti.records import batches, import_loading, import_writing
 from cti.records.import_ahead import Ahead, Rows, in_order, parted, together
 from cti.records.import_cleaning import Cleaning
 from cti.records.import_columns import COLUMNS, BadFile, Customer, Rejected
-from cti.records.import_loading import Ids, Planned, Waiting, counted
+from cti.records.import_loading import Ids, Planned, counted
 from cti.records.import_mapping import BadMapping, Plan
 from cti.records.import_reading import BATCH_ROWS, Found, Source, Wanted, looked_through, reading
 from cti.records.import_rejects import Rejects
 from cti.records.import_rows import parse
+from cti.records.import_waiting import Waitlist
 from cti.records.import_writing import New, NotNew
 
 __all__ = [
@@ -57,6 +58,7 @@ GAP_S = (
     0.003  # then it stays away, so that another process's writer, which looks every millisecond (cti.db), finds it free
 )
 PIECE_MIN, PIECE_FIRST, PIECE_MAX = 25, 100, 2000  # rows
+COUNTED = (*import_loading.COUNTED, "disowned")
 REJECTED_KEPT = 1000  # rejected rows that a Report holds; all of them are in the file
 
 Say = Callable[[str], None]
@@ -71,7 +73,7 @@ class Unfinished(BadFile):
 class Progress:
     """How far an import is. `lines` is the file's number of lines."""
 
-    line: int
+    line: int  # that was looked at last; one that is in already, while a resumed import looks for what waits there
     lines: int
     rows: int  # that were looked at in this run, the rejected ones too
     rejected: int
@@ -85,6 +87,7 @@ class Report:
     subscriptions: int = 0
     numbers: int = 0  # contact points of every kind
     links: int = 0
+    disowned: int = 0  # links that were not made, because somebody ended or disputed them
     rejected: tuple[Rejected, ...] = ()  # the first REJECTED_KEPT
     left_out: int = field(default=0, compare=False)  # how many were rejected
     rows: int = field(default=0, compare=False)
@@ -92,12 +95,12 @@ class Report:
     cleaning: Cleaning = field(default_factory=Cleaning, compare=False)
 
     def counts(self) -> dict[str, int]:
-        named = {name: getattr(self, name) for name in import_loading.COUNTED}
+        named = {name: getattr(self, name) for name in COUNTED}
         return named | {"rows": self.rows, "rejected": self.left_out}
 
     def plus(self, counts: Mapping[str, int], rows: int, rejected: Sequence[Rejected]) -> Report:
         kept = (*self.rejected, *rejected[: max(0, REJECTED_KEPT - len(self.rejected))])
-        added = {name: getattr(self, name) + counts.get(name, 0) for name in import_loading.COUNTED}
+        added = {name: getattr(self, name) + counts.get(name, 0) for name in COUNTED}
         return replace(self, **added, rejected=kept, left_out=self.left_out + len(rejected), rows=self.rows + rows)
 
 
@@ -112,7 +115,7 @@ class Loaded(Generic[T]):
     planned: T
     report: Report
     last: int  # line
-    held_s: float  # that it took
+    began: float  # time.perf_counter() at its beginning, when the database had its lock
 
 
 @dataclass
@@ -128,8 +131,7 @@ class Importer:
     line: int  # everything up to it is in
     report: Report
     progress: Callable[[Progress], None]
-    # services by the number of the carrier that has not come yet
-    waiting: dict[str, list[Waiting]] = field(default_factory=dict)
+    waiting: Waitlist = field(default_factory=Waitlist)
     rows: Rows = field(default_factory=list)  # read and not yet in; either these or the next
     ahead: list[Ahead] = field(default_factory=list)
     trusting: bool = True  # that what is planned ahead is right: nothing of it is there
@@ -150,7 +152,7 @@ class Importer:
         await self._careful()
 
     def _trusts(self, batch: Ahead) -> bool:
-        is_new = batch.first > self.line and not any(number in self.waiting for number in batch.services)
+        is_new = batch.first > self.line and not self.waiting.has(batch.services)
         return self.trusting and is_new and bool(batch.new) and self.piece_rows >= PIECE_FIRST
 
     async def _unseen(self) -> None:
@@ -160,7 +162,9 @@ class Importer:
         batches, self.ahead = self.ahead, []
         new = together(batches)
         try:
-            await self._piece(self._load_unseen, batches, new, rows=sum(each.rows for each in batches))
+            await self._piece(
+                self._load_unseen, batches, new, rows=sum(each.rows for each in batches), at=batches[-1].last
+            )
         except NotNew:
             self.trusting = False
             self.rows = [row for each in batches for row in each.unpacked()]
@@ -170,28 +174,30 @@ class Importer:
         """Rows become pieces of the size that the database takes in HOLD_S."""
         while self.rows and (is_last or len(self.rows) >= self.piece_rows):
             piece, self.rows = self.rows[: self.piece_rows], self.rows[self.piece_rows :]
-            planned = await self._piece(self._load, piece, max(self.line, piece[-1].line), rows=len(piece))
-            self._joined(planned)
+            planned = await self._piece(
+                self._load, piece, max(self.line, piece[-1].line), rows=len(piece), at=piece[-1].line
+            )
+            self.waiting.change(planned.came, planned.waiting)
             self.trusting = not planned.met
 
-    async def _piece(self, load: Callable[..., Loaded[T]], *of: Any, rows: int) -> T:
+    async def _piece(self, load: Callable[..., Loaded[T]], *of: Any, rows: int, at: int) -> T:
         """One piece of work, durable when this returns. What it rejects is in the file before: a resumed import cuts that off again."""
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(max(0.0, self.free_at - clock()))
         loaded = await self.db.work(load, *of)
         self.free_at = clock() + GAP_S
         self.line, self.report = loaded.last, loaded.report
-        self.piece_rows = min(
-            max(int(rows * HOLD_S / loaded.held_s), PIECE_MIN), 2 * max(rows, self.piece_rows), PIECE_MAX
-        )
-        self.progress(Progress(self.line, self.source.lines, self.report.rows, self.report.left_out))
+        held_s = time.perf_counter() - loaded.began  # with the commit
+        self.piece_rows = min(max(int(rows * HOLD_S / held_s), PIECE_MIN), 2 * max(rows, self.piece_rows), PIECE_MAX)
+        self.progress(Progress(at, self.source.lines, self.report.rows, self.report.left_out))
         return loaded.planned
 
     def _load(self, session: Session, rows: Rows, last: int) -> Loaded[Planned]:
         began = time.perf_counter()
         good, bad = parted(rows)
-        planned = import_loading.plan(session, good, self.ids, waiting=self.waiting, after=self.line)
-        import_writing.write(session, planned.new, planned.joins, batch=self.batch, now=self.moment)
+        waiting = self.waiting.of({row.get(column) for row in good for column in ("subscription_no", "depends_on")})
+        planned = import_loading.plan(session, good, self.ids, waiting=waiting, after=self.line)
+        import_writing.write(session, planned.new, planned.joins(), batch=self.batch, now=self.moment)
         left_out = in_order(bad, planned.rejected)
         report = self.report.plus(planned.counts(), sum(row.line > self.line for row in rows), left_out)
         return self._loaded(session, planned, report, last, left_out, began)
@@ -208,24 +214,17 @@ class Importer:
     ) -> Loaded[T]:
         batches.advance(session, self.batch, seen=self.line, line=last, counts=report.counts())
         self.rejects.write(left_out, after=self.line)
-        return Loaded(planned, report, last, time.perf_counter() - began)
-
-    def _joined(self, planned: Planned) -> None:
-        for number in planned.came:
-            del self.waiting[number]
-        for each in planned.waiting:
-            self.waiting.setdefault(each.carrier, []).append(each)
+        return Loaded(planned, report, last, began)
 
     async def end(self, cleaning: Cleaning, by: str) -> Report:
         """The file is at its end: who still waits for a carrier is told."""
         await self._unseen()
         await self._careful(is_last=True)
-        dangling = [
-            each.row.rejected(f"imported, but depends_on names no subscription: {each.carrier!r}")
-            for each in itertools.chain.from_iterable(self.waiting.values())
-        ]
-        self.rejects.write(dangling, after=self.line)
-        self.report = replace(self.report.plus({}, 0, dangling), batch=self.batch, cleaning=cleaning)
+        await asyncio.to_thread(self.rejects.write, (each.rejected() for each in self.waiting), after=self.line)
+        first = [each.rejected() for each in itertools.islice(self.waiting, REJECTED_KEPT)]
+        left_out = self.report.left_out + len(self.waiting)
+        report = self.report.plus({}, 0, first)
+        self.report = replace(report, left_out=left_out, batch=self.batch, cleaning=cleaning)
         await self.db.work(batches.finish, self.batch, counts=self.report.counts(), by=by, now=self.moment)
         return self.report
 
@@ -250,8 +249,11 @@ async def import_customers(
         first = await anext(found)  # a header that is wrong begins no import
         importer = await _begin(db, source, plan, moment=moment, by=by, resume=resume, progress=progress)
         if importer.line:
-            say(f"import {importer.batch} goes on after line {importer.line} of {source.lines}")
-        with contextlib.closing(importer.rejects):
+            say(
+                f"import {importer.batch} goes on after line {importer.line} of {source.lines}; "
+                "services before it whose carrier has not come are looked for first"
+            )
+        with contextlib.closing(importer.rejects), contextlib.closing(importer.waiting):
             batch: Found | None = first
             while batch is not None and not isinstance(batch, Cleaning):
                 await importer.take(batch)

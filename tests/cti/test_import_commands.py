@@ -5,9 +5,9 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from cti.import_commands import app, bar
+from cti.import_commands import _told, app, bar
 from cti.records.import_cleaning import Cleaning, lines, shape
-from cti.records.imports import Progress
+from cti.records.imports import Progress, Report
 
 FILE = "external_id,name,phones\n1,Ali,0532 555 01 23\n2,Ayşe,0533 555\n3,Cem,gizli\n"
 
@@ -42,6 +42,13 @@ def test_a_dry_run_an_import_the_list_and_undo_as_an_operator_sees_them(santral,
     assert (again.exit_code, again.stderr.strip()) == (
         1,
         "santral: expected an import that is not undone yet, import 1 is",
+    )
+
+
+def test_links_that_somebody_disowned_are_told(tmp_path):
+    told = list(_told(Report(links=3, disowned=2, batch=7), tmp_path, dry_run=False))
+    assert (
+        told[-1] == "import 7: 0 parties, 0 subscriptions, 0 numbers, 3 links (2 not made: disowned); 0 rows rejected"
     )
 
 

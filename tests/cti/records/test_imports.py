@@ -101,7 +101,9 @@ async def test_bad_rows_are_left_out_told_and_can_be_corrected(db, tmp_path, now
 @pytest.mark.parametrize(
     ("row", "reason"),
     [("1,", "expected a value for name"), (",Ali", "expected a value for external_id"), ("1", "expected 18 columns"),
-     ("1,Ali,dog", "for kind"), ("1,Ali,,,31.12.1980", "isoformat"), (f"1,{'x' * 201}", "at most 200"),
+     ("1,Ali,dog", "for kind"), ("1,Ali,,,31.12.1980", "expected a day as YYYY-MM-DD"),
+     ("1,Ali,,,19801231", "'19801231'"), ("1,Ali,,,2020-W01-1", "YYYY-MM-DD"), ("1,Ali,,,1980-02-30", "YYYY-MM-DD"),
+     ("1,Ali," + "x" * 99_000, "for kind"), (f"1,{'x' * 201}", "at most 200"),
      ("1,Ali,,,,,,,,8001,gas", "for subscription_kind"), ("1,Ali,,,,,,,,,,0212 555 01 01", "expected a subscription_no"),
      ("1,Ali,,,,,,,,8001,dsl,1001", "expected a telephone number"), ("1,Ali,,,,,,,,8001,dsl,,,,8001", "another subscription"),
      ("1,Ali,,,,,,,,,,,,,,boss:05325550123", "the role of a phone"), ("1,Ali,,,,,,,,,,,,,,,ali", "e-mail address")],
