@@ -175,14 +175,15 @@ def verify(session: Session, link_id: str, *, method: str, by: str, now: dt.date
 
 
 def dispute(session: Session, link_id: str, *, reason: str, by: str, now: dt.datetime) -> bool:
-    """It does not hold, says somebody: it matches nobody from this moment on, and the contacts that it made somebody's are nobody's
-    again. False: it is disputed already, or has ended. LookupError when there is no such link."""
+    """It does not hold, says somebody: neither it nor its twins match anybody from this moment on, and the contacts that they made
+    somebody's are nobody's again. False: it is disputed already, or has ended. LookupError when there is no such link."""
     row = _locked(session, link_id)
     if row.valid_to is not None or row.state == "disputed":
         return False
-    row.state = "disputed"
-    _happened(session, link_id, LinkDisputed(link=link_id, reason=reason, by=by), now)
-    unlink(session, link_id, now)
+    for each in (row, *_twins(session, row)):
+        each.state = "disputed"
+        _happened(session, each.id, LinkDisputed(link=each.id, reason=reason, by=by), now)
+        unlink(session, each.id, now)
     return True
 
 
@@ -192,12 +193,26 @@ def end_link(session: Session, link_id: str, *, reason: str, by: str, now: dt.da
     row = _locked(session, link_id)
     if row.valid_to is not None:
         return False
-    row.valid_to = now
-    _happened(session, link_id, LinkEnded(link=link_id, reason=reason, by=by), now)
-    if reason in NEVER_HELD:
-        row.state = "disputed"
-        unlink(session, link_id, now)
+    for each in (row, *(_twins(session, row) if reason in NEVER_HELD else ())):
+        each.valid_to = now
+        _happened(session, each.id, LinkEnded(link=each.id, reason=reason, by=by), now)
+        if reason in NEVER_HELD:
+            each.state = "disputed"
+            unlink(session, each.id, now)
     return True
+
+
+def _twins(session: Session, row: Link) -> Sequence[Link]:
+    """Further open links of the same two ends, in another role or left over by a merge: who says that a number is not his says it of all
+    of them."""
+    same = select(Link).where(
+        Link.contact_point_id == row.contact_point_id,
+        Link.party_id == row.party_id,
+        Link.household_id == row.household_id,
+        Link.subscription_id == row.subscription_id,
+    )
+    still = same.where(Link.valid_to.is_(None), Link.state != "disputed", Link.id != row.id)
+    return session.scalars(still.order_by(Link.id).with_for_update()).all()
 
 
 def seen(

@@ -67,6 +67,19 @@ async def test_a_disputed_link_stops_at_once_and_its_contacts_are_open_again(any
     assert not await any_db.work(links.dispute, link, reason="not me", by="agent1", now=NOW), "it is already"
 
 
+async def test_who_disputes_a_number_disputes_it_in_every_role(any_db, people):
+    his = await linked(any_db, people["mobile"], NOW - DAY, party=people["Ali"], role="owner")
+    also = await linked(any_db, people["mobile"], NOW - DAY, party=people["Ali"], role="work")
+    hers = await linked(any_db, people["mobile"], NOW - DAY, party=people["Veli"], role="user")
+    assert await any_db.work(links.dispute, his, reason="not_theirs", by="test", now=NOW)
+    states = {
+        each: (await any_db.read(lambda session, each=each: session.get_one(Link, each))).state
+        for each in (his, also, hers)
+    }
+    assert states == {his: "disputed", also: "disputed", hers: "unverified"}
+    assert not await any_db.work(links.dispute, also, reason="not_theirs", by="test", now=NOW)
+
+
 async def test_disputing_and_verifying_in_turn_comes_back_to_the_same_states(any_db, people):
     opened = await contacts(any_db)
     link = await linked(any_db, people["mobile"], party=people["Ali"], state="verified")
