@@ -87,7 +87,17 @@ class Phones:
         return [group.sipp.pid for group in self._groups.values()]
 
     async def start(self) -> None:
-        """Register every phone; return when the switch knows them all. Raises NotRegistered."""
+        """Register every phone; return when the switch knows them all. Begun once more when one was not heard. Raises NotRegistered."""
+        try:
+            await self._begin(frozenset(self.passwords))
+        except NotRegistered:
+            await self.stop()
+            await self._begin_or_stop()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _begin_or_stop(self) -> None:
         try:
             await self._begin(frozenset(self.passwords))
         except BaseException:
