@@ -26,7 +26,7 @@ from cti.records.proved import available, request_code
 
 __all__ = [
     "Answer", "Claim", "How", "Verdict", "about", "answered", "apply", "ask", "available", "check", "claim_of", "cleared", "counted",
-    "identify_by", "is_about", "may_try", "narrow", "refused", "request_code", "right", "slowed_s", "standing", "would_reach", "wrong",
+    "identify_by", "may_try", "narrow", "refused", "request_code", "right", "slowed_s", "standing", "would_reach", "wrong",
 ]  # fmt: skip
 
 ADULT_YEARS = 18
@@ -176,11 +176,6 @@ def would_reach(row: Conversation, claim: Claim, *further: str) -> Level:
     """The level at which `apply` would make the call the claim's customer's: NONE when it stays another's, of whom more was proved."""
     level = _together(row, claim, *further)[1]
     return level if level >= row.level else Level.NONE
-
-
-def is_about(who: Identification, claim: Claim) -> bool:
-    """Whether what `apply` returned is the claim's customer. It is not when the call had proved more of another one before."""
-    return any(claim.is_of(each.household, each.party) for each in who.candidates)
 
 
 def _is_about(row: Conversation, claim: Claim) -> bool:

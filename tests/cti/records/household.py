@@ -1,7 +1,7 @@
 """A household for proofs: DSL and the landline over it, two adults and a child, and calls that reach us from anywhere."""
 
 import datetime as dt
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 
 from cti import ledger
 from cti.events import Event, ProofRefused
+from cti.identity import Level
 from cti.ledger import EventRow
 from cti.line import Caller
-from cti.proof import Factor
-from cti.records import contact_points, lines, links, parties, proofs, standing
+from cti.records import contact_points, lines, links, parties, standing
+from cti.records.attempts import IDENTIFIER, Attempt
 from cti.records.conversations import Conversation
 from cti.records.parties import Party
 from cti.switchboard import facts
@@ -104,41 +105,12 @@ def by_keys(
     now: dt.datetime = NOW,
     factor: str = "birth_date",
 ) -> int:
-    """What the flow does with the keys of one attempt: `who` is a number of the bill, or the last four digits of a line; more than a
-    match is wanted of who keyed a secret. The level."""
-    here = row(session, conversation)
+    """One attempt as the flow makes it: `who` is a number of the bill, or the last four digits of a line, or nobody named anew; of who
+    keyed a secret more than a match is wanted. The level."""
     narrows = len(who) == 4 and who.startswith("0")
-    claim = (
-        proofs.narrow(session, who, now)
-        if narrows
-        else proofs.identify_by(session, who, area="212", region="TR", now=now)
-        if who
-        else proofs.claim_of(here)
-    )
-    ids = proofs.counted(session, claim)
-    how = proofs.How.LAST_FOUR if narrows and not secret else proofs.How.KEYS
-    by: dict[str, Any] = {"number": here.number, "did": here.did, "now": now, "how": how}
-    may = proofs.may_try(session, customers=ids, **by)
-    asked = Factor(factor)
-    answer = (
-        proofs.answered(session, claim, asked, secret, conversation=conversation, now=now)
-        if secret
-        else proofs.Answer("")
-    )
-    if not may:
-        proofs.refused(session, conversation, asked, "slowed", by="caller", now=now)
-        return 0
-    if claim is None or answer.whose is None:
-        proofs.wrong(session, customers=ids if answer.possible else (), **by)
-        proofs.refused(session, conversation, asked, "wrong", by="caller", now=now)
-        return 0
-    shown = replace(claim, person=answer.whose or None)
-    found = proofs.apply(
-        session, conversation, shown, factor=asked if secret else claim.factors[-1], by="caller", now=now
-    )
-    if found.level >= 2 and proofs.is_about(found, shown):
-        proofs.right(session, customers=proofs.cleared(shown, ids))
-    return int(found.level) if proofs.is_about(found, shown) else 0
+    answers = ({"last_four" if narrows else IDENTIFIER: who} if who else {}) | ({factor: secret} if secret else {})
+    attempt = Attempt(session, row(session, conversation), region="TR", now=now)
+    return attempt.of(answers, Level.KEYED if secret else Level.MATCHED)
 
 
 def heard(session: Session) -> int:

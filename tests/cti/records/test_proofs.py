@@ -184,7 +184,7 @@ async def test_what_was_proved_of_one_customer_never_counts_for_another(db):
     assert before.level == Level.KEYED
     claim = await db.read(who, "1000123")
     found = await db.work(proofs.apply, conversation, claim, factor="customer_number", by="caller", now=NOW)
-    assert not proofs.is_about(found, claim)
+    assert not any(claim.is_of(each.household, each.party) for each in found.candidates)
     after = await db.read(row, conversation)
     assert (after.level, after.proof, after.candidates) == (before.level, before.proof, before.candidates)
     assert home.household not in {each["household"] for each in after.candidates}
