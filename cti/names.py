@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -30,7 +31,12 @@ class Likeness(StrEnum):
 
 def fold(text: str) -> str:
     """What two writings of one name have in common: `İPEK Çağrı` and `ipek cagri`. Turkish ı, I, İ and i are one letter here."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join(filter(None, [word.lower() if word.isascii() else _folded(word) for word in text.split()]))
+
+
+@functools.lru_cache(maxsize=50_000)  # names repeat: an import of millions has thousands of words
+def _folded(word: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", word.casefold())
     bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     return " ".join(bare.translate(LETTERS).split())
 

@@ -19,6 +19,8 @@ from urllib.parse import unquote
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberFormat, ValidationResult
 
+from cti import number_fast
+
 RAW_MAX = 80  # characters kept of what came
 READ_MAX = 256  # characters looked at: a SIP URI with its parameters, not a novel
 SHORT_MIN, SHORT_MAX = 2, 6  # digits of emergency numbers, services and our own extensions
@@ -98,6 +100,9 @@ def parse(raw: str, region: str, area: str = "", *, from_trunk: bool = False) ->
 
     `from_trunk`: a carrier or a switch wrote it, not a person. Carriers send E.164 without its +, so then it may also be a
     number of another country; in people's lists the same digits are an identity number or a landline with a digit too many."""
+    form = number_fast.reader(region.upper())(raw)
+    if form is not None:
+        return Number(raw, Kind.E164, form, region.upper())
     kept = raw[:RAW_MAX].replace("\0", "").encode("utf-8", "replace").decode()
     text = _clean(raw)
     if len(text) > READ_MAX:

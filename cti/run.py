@@ -238,14 +238,14 @@ async def serving(house: House) -> AsyncIterator[None]:
     task = asyncio.create_task(server._serve([door]), name="http")  # `serve` would take the signals, which are ours
     try:
         await _ready(house, server, task)
-        _make_quick()
+        make_quick()
         yield
     finally:
         server.should_exit = True
         await asyncio.wait([task], timeout=STOP_WAIT_S + 5)
 
 
-def _make_quick() -> None:
+def make_quick() -> None:
     """What was there from the start stays: looking through it again and again would hold up every call. And the loop waits for the
     database's threads at most 0.5 ms at a time instead of Python's 5: a pop changes between them some ten times."""
     gc.collect()

@@ -13,10 +13,11 @@ LOOK_S, LOOKS_MAX = 0.001, 1000  # how often and how many times we look by ourse
 
 READERS = 4  # threads (SQLite) or spare connections (PostgreSQL) for reads
 
-DURABLE = ("synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=1000")
+# Others carry the log over before the calls' process has to (records/import_turns.PAGES_BESIDE).
+DURABLE = ("synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000", "journal_size_limit=67108864")
 # A process that only loads: what it wrote last a power cut may take away (never the file's soundness), it has looked up every id it
-# refers to in the same transaction, and it carries the log over less often, and keeps the pages of the indexes at hand (64 MB).
-BULK = ("synchronous=NORMAL", "foreign_keys=OFF", "wal_autocheckpoint=8000", "cache_size=-65536")
+# refers to in the same transaction, and it keeps the pages of the indexes at hand (64 MB) and the log as long as it is (256 MB).
+BULK = ("synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-65536", "journal_size_limit=268435456")
 
 
 def sqlite_engine(url: str, *, bulk: bool = False) -> Engine:
@@ -33,7 +34,7 @@ def sqlite_engine(url: str, *, bulk: bool = False) -> Engine:
     def _connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # pysqlite's own BEGIN would come too late for savepoints
         cursor = connection.cursor()
-        always = ("journal_mode=WAL", f"busy_timeout={BUSY_MS}", "journal_size_limit=67108864", "trusted_schema=OFF")
+        always = ("journal_mode=WAL", f"busy_timeout={BUSY_MS}", "trusted_schema=OFF")
         for pragma in (*always, *(BULK if bulk else DURABLE)):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

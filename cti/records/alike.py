@@ -18,6 +18,7 @@ from cti.records.parties import HouseholdMember, Party, Subscription, current
 
 PAGE = 5000  # parties in one read
 MET_MAX = 200  # parties that are looked at for one; a number with more belongs to a company or a switchboard
+NAMED_MAX = 5000  # namesakes whose birth dates are looked at
 USED_BY_MORE_THAN = 2  # parties: then a contact point tells nobody apart
 OWN_ROLES = ("owner", "user", "work")
 
@@ -31,7 +32,7 @@ class Candidate:
 
 
 def candidates_for(session: Session, party_id: str, *, limit: int = 10) -> list[Candidate]:
-    """Who may be the same as `party_id`, the likeliest first, from PROPOSE_AT on; every query by an index."""
+    """Who may be the same as `party_id`, the likeliest first, from PROPOSE_AT on."""
     party_id = current(session, party_id)
     met = list(dict.fromkeys(_met(session, party_id)))[:MET_MAX]
     known = profiles(session, [party_id, *met])
@@ -80,20 +81,17 @@ def _met(session: Session, party_id: str) -> Iterator[str]:
 
 
 def _namesakes(session: Session, party_id: str) -> Iterator[str]:
-    """The same folded name and no other birth date. The name begins the search text, so that its index serves."""
+    """The same folded name and no other birth date. The name begins the search text, of which an index is looked through."""
     own = session.get(Party, party_id)
     name = fold(own.name) if own is not None else ""
     if own is None or not name:
         return
-    query = select(Party.id, Party.name).where(
-        Party.search_text >= name,
-        Party.search_text < f"{name}zzz",  # beyond `name 4711` in every collation
-        (Party.search_text == name) | Party.search_text.startswith(f"{name} ", autoescape=True),
-        Party.id != party_id,
-    )
+    begins = (Party.search_text == name) | Party.search_text.startswith(f"{name} ", autoescape=True)
+    named = session.scalars(select(Party.id).where(begins, Party.id != party_id).order_by(Party.id).limit(NAMED_MAX))
+    query = select(Party.id, Party.name).where(Party.id.in_(named.all()))
     if own.birth_date:
         query = query.where((Party.birth_date == own.birth_date) | Party.birth_date.is_(None))
-    for found, written in session.execute(query.order_by(Party.search_text, Party.id).limit(MET_MAX)):
+    for found, written in session.execute(query.order_by(Party.id).limit(MET_MAX)):
         if fold(written) == name:
             yield found
 

@@ -141,8 +141,9 @@ def search(session: Session, text: str, limit: int = 20, *, region: str = "TR") 
     words = fold(text).split()
     if words:
         haystack = " " + Party.search_text
-        query = select(Party).where(*(haystack.contains(" " + word, autoescape=True) for word in words))
-        found += session.scalars(query.order_by(Party.search_text, Party.id).limit(limit))
+        named = select(Party.id).where(*(haystack.contains(" " + word, autoescape=True) for word in words))
+        ids = session.scalars(named.order_by(Party.search_text, Party.id).limit(limit)).all()  # the index alone tells
+        found += session.scalars(select(Party).where(Party.id.in_(ids)).order_by(Party.search_text, Party.id))
     return _kept(session, found)[:limit]
 
 

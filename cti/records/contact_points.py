@@ -6,19 +6,21 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint, bindparam, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import numbers
+from cti.asked import Asked
 from cti.db import Base
 from cti.identity import Evidence, Identification, LinkFact, Person, decide
 from cti.ledger import uuid7
 from cti.numbers import Kind, Number
 from cti.records.evidence import evidence
-from cti.records.parties import Subscription, where_known
-from cti.records.reach import Reach, fact, reached
+from cti.records.parties import where_known
+from cti.records.reach import Reach, Service, fact, reached
 
 VALUE_MAX = 200
 KIND = re.compile(r"[a-z][a-z_]{0,15}")
@@ -77,14 +79,28 @@ class Contact:
     link: str
 
 
-# Asked for every call, so they are made once: making one costs more than running it.
-POINT = select(ContactPoint).where(ContactPoint.kind == bindparam("kind"), ContactPoint.value == bindparam("value"))
-LINKS_TO = (
-    select(Link)
-    .join(ContactPoint, ContactPoint.id == Link.contact_point_id)
-    .where(ContactPoint.kind == bindparam("kind"), ContactPoint.value == bindparam("value"))
-    .order_by(Link.id)
-)
+class Leading(NamedTuple):
+    """A row of `links`, as far as it says who may be meant."""
+
+    id: str
+    party_id: str | None
+    household_id: str | None
+    subscription_id: str | None
+    role: str
+    exclusivity: str
+    source: str
+    state: str
+    method: str
+    verified_at: dt.datetime | None
+    valid_from: dt.datetime
+    valid_to: dt.datetime | None
+    last_seen_at: dt.datetime | None
+
+
+TO_POINT = (ContactPoint.kind == bindparam("kind"), ContactPoint.value == bindparam("value"))
+POINT = select(ContactPoint).where(*TO_POINT)
+LINKS_TO = select(Link).join(ContactPoint, ContactPoint.id == Link.contact_point_id).where(*TO_POINT).order_by(Link.id)
+LEADING = Asked(LINKS_TO.with_only_columns(*(getattr(Link, each) for each in Leading._fields)), Leading)
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
@@ -137,7 +153,7 @@ def find(session: Session, kind: str, form: str) -> ContactPoint | None:
 
 
 def identify(session: Session, number: Number, now: dt.datetime, given: Evidence | None = None) -> Identification:
-    """Who may be calling from `number`. At most ten queries, each by an index; none for a number that cannot match. `given`: what is
+    """Who may be calling from `number`. At most five queries, each by an index; none for a number that cannot match. `given`: what is
     known besides the tables, such as what the trunk said and what the caller proved."""
     given = Evidence(now=now) if given is None else given
     if number.kind is not Kind.E164 or number.e164 is None:
@@ -147,8 +163,9 @@ def identify(session: Session, number: Number, now: dt.datetime, given: Evidence
 
 
 def links_of(session: Session, value: str, kind: str = "phone", *, now: dt.datetime) -> list[LinkFact]:
-    """What the contact point with the canonical form `value` leads to now, oldest link first; seven queries at most."""
-    links = [each for each in links_to(session, value, kind) if each.valid_to is None or now < each.valid_to]
+    """What the contact point with the canonical form `value` leads to now, oldest link first; four queries at most."""
+    all_ = LEADING.rows(session, kind=kind, value=value)
+    links = [each for each in all_ if each.valid_to is None or now < each.valid_to]
     if not links:
         return []
     reach = reached(
@@ -176,7 +193,7 @@ def of_party(session: Session, party_id: str) -> tuple[Contact, ...]:
     return tuple(Contact(point.kind, point.value, row.role, row.state, row.id) for point, row in session.execute(query))
 
 
-def _fact(link: Link, value: str, reach: Reach) -> LinkFact:
+def _fact(link: Leading, value: str, reach: Reach) -> LinkFact:
     subscriptions = [fact(each) for each in _subscriptions(link, reach)]
     holders = {each.holder for each in subscriptions}
     household = _household(link, reach)
@@ -202,7 +219,7 @@ def _fact(link: Link, value: str, reach: Reach) -> LinkFact:
     )
 
 
-def _household(link: Link, reach: Reach) -> str | None:
+def _household(link: Leading, reach: Reach) -> str | None:
     """The household that the link names, or the only one that its line or party belongs to."""
     if link.subscription_id:
         return reach.subscriptions[link.subscription_id].household_id
@@ -210,7 +227,7 @@ def _household(link: Link, reach: Reach) -> str | None:
     return link.household_id or (homes[0] if len(homes) == 1 else None)
 
 
-def _people(link: Link, household: str | None, reach: Reach) -> list[str]:
+def _people(link: Leading, household: str | None, reach: Reach) -> list[str]:
     """The party, or a line's holder, or nobody; and for lines and households everybody at home."""
     if link.party_id:
         return [link.party_id]
@@ -218,7 +235,7 @@ def _people(link: Link, household: str | None, reach: Reach) -> list[str]:
     return list(dict.fromkeys(holder + reach.members.get(household or "", [])))
 
 
-def _subscriptions(link: Link, reach: Reach) -> list[Subscription]:
+def _subscriptions(link: Leading, reach: Reach) -> list[Service]:
     """Of a line: all that hangs on the same carrier. Of a household or a party: all that is theirs."""
     known = reach.subscriptions.values()
     if link.subscription_id:

@@ -37,6 +37,7 @@ from cti.records.import_mapping import BadMapping, Plan
 from cti.records.import_reading import BATCH_ROWS, Found, Source, Wanted, looked_through, reading
 from cti.records.import_rejects import Rejects
 from cti.records.import_rows import parse
+from cti.records.import_turns import Turns
 from cti.records.import_waiting import Waitlist
 from cti.records.import_writing import New, NotNew
 
@@ -53,11 +54,7 @@ __all__ = [
     "parse",
 ]
 
-HOLD_S = 0.05  # a piece holds SQLite's one writer, for which calls wait too, for about so long
-GAP_S = (
-    0.003  # then it stays away, so that another process's writer, which looks every millisecond (cti.db), finds it free
-)
-PIECE_MIN, PIECE_FIRST, PIECE_MAX = 25, 100, 2000  # rows
+PIECE_MIN, PIECE_FIRST, PIECE_MAX = 25, 100, 10000  # rows
 COUNTED = (*import_loading.COUNTED, "disowned")
 REJECTED_KEPT = 1000  # rejected rows that a Report holds; all of them are in the file
 
@@ -136,6 +133,7 @@ class Importer:
     ahead: list[Ahead] = field(default_factory=list)
     trusting: bool = True  # that what is planned ahead is right: nothing of it is there
     piece_rows: int = field(default_factory=lambda: PIECE_FIRST)
+    turns: Turns = field(default_factory=Turns)
     free_at: float = 0.0  # on the loop's clock: until then the writer is others'
 
     async def take(self, batch: Rows | Ahead) -> None:
@@ -171,7 +169,7 @@ class Importer:
             await self._careful(is_last=True)
 
     async def _careful(self, *, is_last: bool = False) -> None:
-        """Rows become pieces of the size that the database takes in HOLD_S."""
+        """Rows become pieces of the size that the database takes in Turns.hold_s."""
         while self.rows and (is_last or len(self.rows) >= self.piece_rows):
             piece, self.rows = self.rows[: self.piece_rows], self.rows[self.piece_rows :]
             planned = await self._piece(
@@ -185,10 +183,11 @@ class Importer:
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(max(0.0, self.free_at - clock()))
         loaded = await self.db.work(load, *of)
-        self.free_at = clock() + GAP_S
-        self.line, self.report = loaded.last, loaded.report
         held_s = time.perf_counter() - loaded.began  # with the commit
-        self.piece_rows = min(max(int(rows * HOLD_S / held_s), PIECE_MIN), 2 * max(rows, self.piece_rows), PIECE_MAX)
+        self.free_at = clock() + self.turns.rest_s(held_s)
+        self.line, self.report = loaded.last, loaded.report
+        fitting = int(rows * self.turns.hold_s / held_s)
+        self.piece_rows = min(max(fitting, PIECE_MIN), 2 * max(rows, self.piece_rows), PIECE_MAX)
         self.progress(Progress(at, self.source.lines, self.report.rows, self.report.left_out))
         return loaded.planned
 
@@ -212,6 +211,7 @@ class Importer:
     def _loaded(
         self, session: Session, planned: T, report: Report, last: int, left_out: Sequence[Rejected], began: float
     ) -> Loaded[T]:
+        self.turns.look(session)
         batches.advance(session, self.batch, seen=self.line, line=last, counts=report.counts())
         self.rejects.write(left_out, after=self.line)
         return Loaded(planned, report, last, began)

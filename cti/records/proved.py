@@ -19,7 +19,7 @@ from cti.records.claims import NOTHING, Claim
 from cti.records.contact_points import ContactPoint, Link
 from cti.records.conversations import Conversation
 from cti.records.parties import HouseholdMember, Party, Subscription
-from cti.records.reach import Reach, reached
+from cti.records.reach import Reach, Service, reached
 
 PURPOSE = "proof"  # of the codes
 CHANNEL, MESSAGE = "sms", "code"  # by which they go, and what the outbox calls them
@@ -68,7 +68,7 @@ def _candidate(
     share: float,
     claim: Claim,
     reach: Reach,
-    services: Sequence[Subscription],
+    services: Sequence[Service],
     leading: Sequence[LinkFact],
 ) -> Candidate:
     """The link is the one by which the number leads to this person; without one the role is what a link of his would have."""
@@ -90,7 +90,7 @@ def _people(claim: Claim, reach: Reach) -> dict[str, float]:
     return people
 
 
-def _services(claim: Claim, reach: Reach) -> list[Subscription]:
+def _services(claim: Claim, reach: Reach) -> list[Service]:
     """The household's, or the party's; first the one that the claim names."""
     theirs = [
         each

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import bindparam, literal, select
 from sqlalchemy.orm import Session
 
+from cti.asked import Asked
 from cti.identity import SubscriptionFact
 from cti.records.parties import SUBSCRIPTIONS_MAX, Household, HouseholdMember, Party, Subscription
+
+
+class Service(NamedTuple):
+    """A row of `subscriptions`, as far as it says who may be meant."""
+
+    id: str
+    number: str
+    kind: str
+    holder_id: str
+    household_id: str | None
+    line_number: str | None
+    area: str
+    depends_on_id: str | None
 
 
 @dataclass(frozen=True)
@@ -22,9 +35,9 @@ class Reach:
     labels: dict[str, str]  # household id -> label
     members: dict[str, list[str]]  # household id -> party ids, in order of their ids
     homes: dict[str, list[str]]  # party id -> household ids
-    subscriptions: dict[str, Subscription]  # not ended; carriers before what they carry
+    subscriptions: dict[str, Service]  # not ended; carriers before what they carry
 
-    def carrier(self, subscription: Subscription) -> str:
+    def carrier(self, subscription: Service) -> str:
         """The id of the service at the bottom of `subscription`'s dependencies, as far as they are known here."""
         met = {subscription.id}
         while (below := self.subscriptions.get(subscription.depends_on_id or "")) and below.id not in met:
@@ -33,94 +46,73 @@ class Reach:
         return subscription.id
 
 
-# Asked for every call, so they are made once: making one costs more than running it.
-IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-NAMED = select(Subscription).where(Subscription.id.in_(IDS), Subscription.status != "ended")
-NAMES = select(Party.id, Party.name).where(Party.id.in_(IDS))
-HOMES = (
-    select(HouseholdMember.party_id, HouseholdMember.household_id)
-    .where(HouseholdMember.party_id.in_(IDS))
-    .order_by(HouseholdMember.household_id)
+NOBODY = ""  # whose id this is
+SERVICE = select(*(getattr(Subscription, each) for each in Service._fields)).where(Subscription.status != "ended")
+NAMED = Asked(SERVICE.where(Subscription.id.in_(bindparam("ids", expanding=True))), Service)
+HOMES_OF = select(HouseholdMember.household_id).where(
+    HouseholdMember.party_id.in_(bindparam("parties", expanding=True))
 )
-AT_HOME = (
+AT_HOME = Asked(
     select(Household.id, Household.label, Party.id, Party.name)
     .outerjoin(HouseholdMember, HouseholdMember.household_id == Household.id)
     .outerjoin(Party, Party.id == HouseholdMember.party_id)
-    .where(Household.id.in_(IDS))
-    .order_by(Household.id, Party.id)
+    .where(Household.id.in_(bindparam("homes", expanding=True)) | Household.id.in_(HOMES_OF))
+    .union_all(
+        select(literal(""), literal(""), Party.id, Party.name).where(Party.id.in_(bindparam("holders", expanding=True)))
+    ),
+    lambda household, label, party, name: (household, label, party, name),
 )
-SERVICES = (
-    select(Subscription)
-    .where(
+SERVICES = Asked(
+    SERVICE.where(
         Subscription.holder_id.in_(bindparam("holders", expanding=True))
-        | Subscription.household_id.in_(bindparam("homes", expanding=True)),
-        Subscription.status != "ended",
+        | Subscription.household_id.in_(bindparam("homes", expanding=True))
     )
     .order_by(Subscription.number)
-    .limit(SUBSCRIPTIONS_MAX)
+    .limit(SUBSCRIPTIONS_MAX),
+    Service,
 )
 
 
 def reached(
     session: Session, *, parties: Collection[str], households: Collection[str], lines: Collection[str]
 ) -> Reach:
-    """Five queries at most, each by an index; one that could find nothing is not asked."""
-    named = _named(session, lines)
+    """Three queries at most, each by an index."""
+    named = NAMED.rows(session, ids=list(lines)) if lines else []
     holders = {*parties, *(each.holder_id for each in named)}
-    homes = _homes(session, parties)
-    home_ids = {
-        *households,
-        *(each.household_id for each in named if each.household_id),
-        *chain(*homes.values()),
-    }
-    labels, members, names = _at_home(session, home_ids)
-    if elsewhere := holders - names.keys():
-        names |= dict(session.execute(NAMES, {"ids": list(elsewhere)}).all())
-    return Reach(names, labels, members, homes, _services(session, named, holders, home_ids))
-
-
-def _named(session: Session, lines: Collection[str]) -> Sequence[Subscription]:
-    if not lines:
-        return ()
-    return session.scalars(NAMED, {"ids": list(lines)}).all()
-
-
-def _homes(session: Session, parties: Collection[str]) -> dict[str, list[str]]:
-    """The households of each of `parties`."""
-    homes: dict[str, list[str]] = {}
-    if parties:
-        for party, household in session.execute(HOMES, {"ids": list(parties)}):
-            homes.setdefault(party, []).append(household)
-    return homes
-
-
-def _at_home(
-    session: Session, home_ids: Collection[str]
-) -> tuple[dict[str, str], dict[str, list[str]], dict[str, str]]:
-    """Labels and members of households, and the members' names."""
-    if not home_ids:
-        return {}, {}, {}
+    known = {*households, *(each.household_id for each in named if each.household_id)}
     labels: dict[str, str] = {}
     members: dict[str, list[str]] = {}
     names: dict[str, str] = {}
-    for household, label, party, name in session.execute(AT_HOME, {"ids": list(home_ids)}):
-        labels[household] = label
+    for home, label, party, name in AT_HOME.rows(
+        session, homes=_some(known), parties=_some(parties), holders=_some(holders)
+    ):
+        if home:
+            labels[home] = label
+            members.setdefault(home, [])
         if party:
-            members.setdefault(household, []).append(party)
             names[party] = name
-    return labels, members, names
+        if home and party:
+            members[home].append(party)
+    members = {home: sorted(all_) for home, all_ in sorted(members.items())}
+    homes = {party: [home for home, all_ in members.items() if party in all_] for party in parties}
+    return Reach(names, labels, members, homes, _services(session, named, holders, labels))
 
 
 def _services(
-    session: Session, named: Iterable[Subscription], holders: Collection[str], home_ids: Collection[str]
-) -> dict[str, Subscription]:
-    theirs = session.scalars(SERVICES, {"holders": list(holders), "homes": list(home_ids)})
+    session: Session, named: Iterable[Service], holders: Collection[str], home_ids: Collection[str]
+) -> dict[str, Service]:
+    theirs = SERVICES.rows(session, holders=_some(holders), homes=_some(home_ids))
     found = {each.id: each for each in [*named, *theirs]}
     ordered = sorted(found.values(), key=lambda each: (each.depends_on_id is not None, each.number))
     return {each.id: each for each in ordered}
 
 
-def fact(subscription: Subscription) -> SubscriptionFact:
+def _some(ids: Collection[str]) -> list[str]:
+    """For an IN, which must not be empty."""
+    return list(ids) or [NOBODY]
+
+
+def fact(subscription: Service) -> SubscriptionFact:
     """The row as the value that identity works with."""
     return SubscriptionFact(
         id=subscription.id, number=subscription.number, kind=subscription.kind, area=subscription.area,

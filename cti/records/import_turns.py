@@ -1,0 +1,56 @@
+"""How an import shares a SQLite database: alone it goes at full speed, beside calls it takes a part of the time.
+
+SQLite has one writer, and one disk that readers wait for too. Whether somebody else writes SQLite tells itself; on PostgreSQL nobody waits
+for an import, and it never rests.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+HOLD_BESIDE_S, HOLD_ALONE_S = 0.04, 0.35  # a piece holds the one writer, for which calls wait too, for about so long
+GAP_S = (
+    0.003  # after each piece, so that another process's writer, which looks every millisecond (cti.db), finds it free
+)
+REST = 4.0  # beside others: after a piece it rests for so many times as long as the piece took
+BESIDE_S = 60.0  # so long after somebody else's last piece of work it takes him to be there still
+# Pages of the log after which it is carried over into the tables. Few at a time are no more than a blink of the disk; many spare it
+# those that were written several times.
+PAGES_BESIDE, PAGES_ALONE = 500, 64_000
+
+
+@dataclass
+class Turns:
+    """What one import knows of the others. Used from the piece that is being written, and between two of them."""
+
+    version: int | None = (
+        None  # of the database, as its last piece saw it: SQLite changes it when another connection commits
+    )
+    others_until: float = 0.0  # time.monotonic() until which others count as being there
+
+    @property
+    def beside(self) -> bool:
+        return time.monotonic() < self.others_until
+
+    @property
+    def hold_s(self) -> float:
+        """How long the next piece may hold the writer."""
+        return HOLD_BESIDE_S if self.beside else HOLD_ALONE_S
+
+    def look(self, session: Session) -> None:
+        """Within a piece: whether anybody wrote since the last one."""
+        connection = session.connection()
+        if connection.dialect.name != "sqlite":
+            return
+        version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        if self.version not in (None, version):
+            self.others_until = time.monotonic() + BESIDE_S
+        self.version = version
+        connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={PAGES_BESIDE if self.beside else PAGES_ALONE}")
+
+    def rest_s(self, held_s: float) -> float:
+        """How long to stay away after a piece that held the writer for `held_s`."""
+        return max(GAP_S, REST * held_s) if self.beside else GAP_S
