@@ -26,7 +26,7 @@ class Policy:
     accept_by_agent: float = 0.8
     refuse: float = 0.03  # say no, and are not asked again that year; the others do not answer
     keyed: float = 0.5  # of calls from unlinked numbers: prove their subscription by keys
-    agent_if_known: float = 0.4  # of calls from linked numbers: they reach an agent, who says who it was
+    agent_if_known: float = 0.4  # of calls from linked numbers, and of those proved by keys: they reach an agent, who says who it was
     agent_if_unknown: float = 0.85  # of the others, whom no menu can serve
     mistaken: float = 0.01  # agents confirm whoever stood first
 
@@ -119,7 +119,8 @@ def _happen(records: Records, policy: Policy, call: Call, found: Identification)
         if agent < policy.agent_if_known:
             records.confirm(str(call.number), call.caller, call.at)
     elif keyed < policy.keyed:
-        _come_to_know(records, policy, call, call.caller, by_agent=False)
+        # Who proved himself is as well known as who is linked, so as many go on to an agent, who sees the same proposal.
+        _come_to_know(records, policy, call, call.caller, by_agent=agent < policy.agent_if_known)
     elif agent < policy.agent_if_unknown:
         _come_to_know(records, policy, call, call.caller, by_agent=True)
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-HOLD_BESIDE_S, HOLD_ALONE_S = 0.04, 0.35  # a piece holds the one writer, for which calls wait too, for about so long
+HOLD_BESIDE_S, HOLD_ALONE_S = 0.015, 0.35  # a piece holds the one writer, for which calls wait too, for about so long
 GAP_S = (
     0.003  # after each piece, so that another process's writer, which looks every millisecond (cti.db), finds it free
 )
-REST = 4.0  # beside others: after a piece it rests for so many times as long as the piece took
+REST = 6.0  # beside others: after a piece it rests for so many times as long as the piece took
 BESIDE_S = 60.0  # so long after somebody else's last piece of work it takes him to be there still
 # Pages of the log after which it is carried over into the tables. Few at a time are no more than a blink of the disk; many spare it
 # those that were written several times.
-PAGES_BESIDE, PAGES_ALONE = 500, 64_000
+PAGES_BESIDE, PAGES_ALONE = 250, 32_000
 
 
 @dataclass
