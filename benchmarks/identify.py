@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ from cti.records.contact_points import identify
 from cti.run import make_quick
 
 POINTS = 10_000_000
+ENGINES = ("sqlite", "postgresql")
 LOOKUPS_PER_S, LOOKUPS_S = 50, 60
 WRITES_PER_S = 10
 WARM = 100  # lookups before the minute: the first ones of a process make its statements
@@ -73,15 +74,17 @@ def say(what: str) -> None:
     print(f"  {dt.datetime.now(dt.UTC):%H:%M:%S} {what}", file=sys.stderr, flush=True)
 
 
-async def measure(settings: Settings, points: int, kept: Callable[[list[Figure]], None]) -> None:
-    """`kept` hears of the figures as they come; the whole takes half an hour."""
+async def measure(
+    settings: Settings, points: int, kept: Callable[[list[Figure]], None], engines: Sequence[str] = ENGINES
+) -> None:
+    """`kept` hears of the figures as they come; the whole takes a quarter of an hour."""
     with tempfile.TemporaryDirectory(prefix="santral-book-") as name:
         folder = Path(name)
         kept(await _import_alone(folder))
         new = folder / "new.csv"
         await asyncio.to_thread(importer.write, new, min(BESIDE_ROWS, points), 5_000_000)
-        for filled in (_sqlite(folder, points), _postgresql(settings, points)):
-            async with filled as book:
+        for engine in engines:
+            async with _sqlite(folder, points) if engine == "sqlite" else _postgresql(settings, points) as book:
                 kept(await _engine(book, points, new))
 
 
@@ -314,10 +317,11 @@ async def _import_alone(folder: Path) -> list[Figure]:
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m benchmarks identify [--points N]`."""
+    """`python -m benchmarks identify [--points N] [--engine E]`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks identify")
     parser.add_argument("--points", type=int, default=POINTS, help="contact points in each database")
-    points = parser.parse_args(arguments).points
+    parser.add_argument("--engine", choices=ENGINES, action="append", help="one of them; without it both")
+    given = parser.parse_args(arguments)
     settings = Settings()
 
     def kept(figures: list[Figure]) -> None:
@@ -325,5 +329,5 @@ def main(arguments: list[str]) -> int:
 
     make_quick()  # as the process does that takes the calls
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(measure(settings, points, kept))
+        runner.run(measure(settings, given.points, kept, given.engine or ENGINES))
     return 0

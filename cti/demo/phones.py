@@ -88,21 +88,14 @@ class Phones:
 
     async def start(self) -> None:
         """Register every phone; return when the switch knows them all. Begun once more when one was not heard. Raises NotRegistered."""
-        try:
-            await self._begin(frozenset(self.passwords))
-        except NotRegistered:
-            await self.stop()
-            await self._begin_or_stop()
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def _begin_or_stop(self) -> None:
-        try:
-            await self._begin(frozenset(self.passwords))
-        except BaseException:
-            await self.stop()
-            raise
+        for is_last in (False, True):
+            try:
+                return await self._begin(frozenset(self.passwords))
+            except BaseException as error:
+                await self.stop()
+                if is_last or not isinstance(error, NotRegistered):
+                    raise
+        return None
 
     async def set(self, behaviour: Behaviour, *names: str) -> None:
         """From now on these phones (none named: all) behave so; returns when the switch knows. Do it between calls: talks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cti.duplicates import PROPOSE_AT, Profile, Score, score
 from cti.identity import MATCHING_STATES
+from cti.ledger import uuid7
 from cti.names import fold
 from cti.records.contact_points import ContactPoint, Link
 from cti.records.parties import HouseholdMember, Party, Subscription, current
@@ -41,6 +43,16 @@ def candidates_for(session: Session, party_id: str, *, limit: int = 10) -> list[
     scored = [Candidate(each, score(known[party_id], known[each])) for each in met if each in known]
     likely = [each for each in scored if each.score.value >= PROPOSE_AT]
     return sorted(likely, key=lambda each: (-each.score.value, each.party))[:limit]
+
+
+def new_since(session: Session, since: dt.datetime, *, limit: int) -> list[str]:
+    """Parties of whom something was learned since then that may show that we know them already: they are new, or have a new contact
+    point; the oldest first. What an import brought is compared in bulk (cti/dedup.py)."""
+    after = uuid7(since)[:13]  # ids begin with the time at which they were made
+    made = select(Party.id).where(Party.id >= after, Party.batch.is_(None), Party.merged_into_id.is_(None))
+    linked = select(Link.party_id).where(Link.id >= after, Link.batch.is_(None), Link.party_id.is_not(None), _counts())
+    query = select(made.union(linked).subquery().c.id).order_by("id").limit(limit)
+    return list(session.scalars(query))
 
 
 def profiles(session: Session, ids: Collection[str]) -> dict[str, Profile]:

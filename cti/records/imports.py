@@ -314,8 +314,9 @@ async def check(
     progress: Callable[[Progress], None] = nothing,
 ) -> Report:
     """Read and check everything, also against what the database has, and write nothing but FILE.rejected.csv. The counts are of rows;
-    a row that contradicts an earlier one of the same file is only found by the import itself."""
+    a row that contradicts an earlier one of the same file is only found by the import itself. Unfinished when the file's import stopped."""
     source = await asyncio.to_thread(looked_through, path, plan)
+    await _after(db, source, plan, now=now, resume=False)  # its FILE.rejected.csv is still needed
     report, cleaning, ids = Report(), Cleaning(), Ids(now)
     rejects = await asyncio.to_thread(Rejects.open, path, 0)
     with contextlib.closing(rejects):

@@ -65,10 +65,9 @@ def propose_all(
     return [each.id for each in found if each is not None]
 
 
-def look_for(session: Session, party: str, *, now: dt.datetime, limit: int = 10) -> list[str]:
-    """Propose whoever may be the same as `party`; for whoever has just learned something of it. Returns the proposals' ids."""
-    pairs = [(party, each.party, each.score) for each in alike.candidates_for(session, party, limit=limit)]
-    return propose_all(session, pairs, source="online", now=now)
+def propose_for(session: Session, party: str, found: Iterable[alike.Candidate], *, now: dt.datetime) -> list[str]:
+    """Propose whoever was found to be the same as `party` perhaps (alike.candidates_for). Returns the proposals' ids."""
+    return propose_all(session, [(party, each.party, each.score) for each in found], source="online", now=now)
 
 
 def open_proposals(session: Session, limit: int = 50) -> list[ProposalRow]:

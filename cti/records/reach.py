@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, literal, select
+from sqlalchemy import bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from cti.asked import Asked
@@ -49,14 +49,16 @@ class Reach:
 NOBODY = ""  # whose id this is
 SERVICE = select(*(getattr(Subscription, each) for each in Service._fields)).where(Subscription.status != "ended")
 NAMED = Asked(SERVICE.where(Subscription.id.in_(bindparam("ids", expanding=True))), Service)
-HOMES_OF = select(HouseholdMember.household_id).where(
-    HouseholdMember.party_id.in_(bindparam("parties", expanding=True))
+# As one list: PostgreSQL would read all households for an OR of two.
+THEIR_HOMES = union_all(
+    select(HouseholdMember.household_id).where(HouseholdMember.party_id.in_(bindparam("parties", expanding=True))),
+    select(Household.id).where(Household.id.in_(bindparam("homes", expanding=True))),
 )
 AT_HOME = Asked(
     select(Household.id, Household.label, Party.id, Party.name)
     .outerjoin(HouseholdMember, HouseholdMember.household_id == Household.id)
     .outerjoin(Party, Party.id == HouseholdMember.party_id)
-    .where(Household.id.in_(bindparam("homes", expanding=True)) | Household.id.in_(HOMES_OF))
+    .where(Household.id.in_(THEIR_HOMES))
     .union_all(
         select(literal(""), literal(""), Party.id, Party.name).where(Party.id.in_(bindparam("holders", expanding=True)))
     ),

@@ -8,7 +8,7 @@ import pytest_asyncio
 from cti import auth, ledger, merges_routes
 from cti.config import Settings
 from cti.events import RecordsRead
-from cti.records import merge_proposals, parties
+from cti.records import alike, merge_proposals, parties
 from tests.fakes.house import FakeHouse, application, browser
 
 
@@ -58,7 +58,8 @@ async def test_merging_is_for_supervisors_and_administrators(asking, db, now, me
 
 
 async def test_a_proposal_is_shown_with_its_reasons_in_words_and_merged(asking, db, now, ids):
-    await db.work(merge_proposals.look_for, ids["new"], now=now)
+    found = await db.read(alike.candidates_for, ids["new"])
+    await db.work(merge_proposals.propose_for, ids["new"], found, now=now)
     chief = await asking("supervisor")
     (found,) = (await chief.get("/api/v1/parties/{old}/duplicates".format(**ids))).json()
     (row,) = (await chief.get("/api/v1/merge-proposals")).json()
@@ -81,7 +82,8 @@ async def test_a_proposal_is_shown_with_its_reasons_in_words_and_merged(asking, 
 
 
 async def test_a_refused_proposal_is_gone(asking, db, now, ids):
-    (proposal,) = await db.work(merge_proposals.look_for, ids["new"], now=now)
+    found = await db.read(alike.candidates_for, ids["new"])
+    (proposal,) = await db.work(merge_proposals.propose_for, ids["new"], found, now=now)
     chief = await asking("supervisor")
     for _ in range(2):
         assert (await chief.post(f"/api/v1/merge-proposals/{proposal}/refuse")).status_code == 204

@@ -92,8 +92,12 @@ async def test_a_killed_import_goes_on_where_it_stopped_and_brings_nothing_twice
     for at, stop in enumerate(stops):
         with pytest.raises(Killed):
             await load(db, path, now, resume=at > 0, progress=killed_after(stop))
-    with pytest.raises(Unfinished, match="--resume goes on there"):
-        await load(db, path, now)
+    left_out = path.with_name(f"{path.name}.rejected.csv")
+    told = left_out.read_bytes()
+    for again in (load(db, path, now), check(db, path, region="TR", now=now)):
+        with pytest.raises(Unfinished, match="--resume goes on there"):
+            await again
+    assert left_out.read_bytes() == told, "not even a dry run touches it"
     report = await load(db, path, now + dt.timedelta(minutes=5), resume=True)
     bad = rejected(path)
     assert [line for line, _ in bad[:-4]] == [str(n + 2) for n in range(ROWS) if n % 7 == 3]

@@ -17,7 +17,7 @@ from cti.records import alike, merge_proposals, merges, parties
 from cti.records.alike import candidates_for
 from cti.records.contact_points import ensure
 from cti.records.links import link
-from cti.records.merge_proposals import ProposalRow, look_for, merge_proposed, open_proposals, refuse
+from cti.records.merge_proposals import ProposalRow, merge_proposed, open_proposals, refuse
 
 MOBILE = "+905321234567"
 
@@ -50,6 +50,12 @@ async def rows(db: Database) -> list[ProposalRow]:
     return await db.read(open_proposals)
 
 
+async def look_for(db: Database, party: str, *, now: dt.datetime) -> list[str]:
+    """As the night does it."""
+    found = await db.read(candidates_for, party)
+    return await db.work(merge_proposals.propose_for, party, found, now=now)
+
+
 async def refused(db: Database) -> list[MergeRefused]:
     return [each.event for each in await db.read(ledger.since, 0) if isinstance(each.event, MergeRefused)]
 
@@ -71,31 +77,31 @@ async def test_who_meets_on_a_number_or_a_name_and_birth_date_is_looked_at(any_d
 
 
 async def test_a_proposal_is_made_once_and_a_refusal_is_remembered(any_db, now, ids):
-    (first,) = await any_db.work(look_for, ids["customer"], now=now)
-    assert await any_db.work(look_for, ids["birth"], now=now) == [first]
+    (first,) = await look_for(any_db, ids["customer"], now=now)
+    assert await look_for(any_db, ids["birth"], now=now) == [first]
     (row,) = await rows(any_db)
     assert (row.id, row.a.party, row.b.party, row.source) == (first, ids["customer"], ids["birth"], "online")
     assert {each.key for each in row.reasons} == {"same_name", "same_birth_date"}
     assert await any_db.work(refuse, first, by="chief", now=now) is True
     assert await any_db.work(refuse, first, by="chief", now=now) is False
     assert await rows(any_db) == []
-    assert await any_db.work(look_for, ids["birth"], now=now) == []
+    assert await look_for(any_db, ids["birth"], now=now) == []
     assert await refused(any_db) == [MergeRefused(proposal=first, by="chief")]
     with pytest.raises(ValueError, match="was refused by chief"):
         await any_db.work(merge_proposed, first, by="chief", now=now)
 
 
 async def test_a_refusal_holds_for_what_was_merged_with_either_of_them(any_db, now, ids):
-    (first,) = await any_db.work(look_for, ids["birth"], now=now)
+    (first,) = await look_for(any_db, ids["birth"], now=now)
     await any_db.work(refuse, first, by="chief", now=now)
     made = await any_db.work(merges.merge, kept=ids["mobile"], gone=ids["customer"], reason="", by="chief", now=now)
-    assert await any_db.work(look_for, ids["birth"], now=now) == []  # the merged one has the birth date now
+    assert await look_for(any_db, ids["birth"], now=now) == []  # the merged one has the birth date now
     await any_db.work(merges.unmerge, made, by="chief", now=now)
     assert await rows(any_db) == []
 
 
 async def test_merging_from_a_proposal_keeps_the_customer_and_happens_once(any_db, now, ids):
-    (first,) = await any_db.work(look_for, ids["birth"], now=now)
+    (first,) = await look_for(any_db, ids["birth"], now=now)
     made = await any_db.work(merge_proposed, first, by="chief", now=now)
     assert await any_db.work(merge_proposed, first, by="chief", now=now) == made
     (row,) = await any_db.read(merges.recent)
@@ -105,11 +111,11 @@ async def test_merging_from_a_proposal_keeps_the_customer_and_happens_once(any_d
         await any_db.work(refuse, first, by="chief", now=now)
 
     await any_db.work(merges.unmerge, made, by="chief", now=now)
-    assert await any_db.work(look_for, ids["birth"], now=now) == []  # whoever undid it said that they are two
+    assert await look_for(any_db, ids["birth"], now=now) == []  # whoever undid it said that they are two
 
 
 async def test_somebody_may_choose_who_is_kept(any_db, now, ids):
-    (first,) = await any_db.work(look_for, ids["birth"], now=now)
+    (first,) = await look_for(any_db, ids["birth"], now=now)
     with pytest.raises(ValueError, match="to be kept, got"):
         await any_db.work(merge_proposed, first, kept=ids["husband"], by="chief", now=now)
     await any_db.work(merge_proposed, first, kept=ids["birth"], by="chief", now=now)
