@@ -1,15 +1,19 @@
-"""How an import shares a SQLite database: alone it goes at full speed, beside calls it takes a part of the time.
+"""How an import shares a database: alone it goes at full speed, beside calls it takes a part of the time.
 
-SQLite has one writer, and one disk that readers wait for too. Whether somebody else writes SQLite tells itself; on PostgreSQL nobody waits
-for an import, and it never rests.
+SQLite has one writer, and both engines have one disk that readers wait for too. Whether somebody else writes SQLite tells itself; on
+PostgreSQL nodes write all the time to say that they live, so there it is calls that are looked for.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from dataclasses import dataclass
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+
+from cti.records.conversations import Conversation
 
 HOLD_BESIDE_S, HOLD_ALONE_S = 0.015, 0.35  # a piece holds the one writer, for which calls wait too, for about so long
 GAP_S = (
@@ -20,6 +24,8 @@ BESIDE_S = 60.0  # so long after somebody else's last piece of work it takes him
 # Pages of the log after which it is carried over into the tables. Few at a time are no more than a blink of the disk; many spare it
 # those that were written several times.
 PAGES_BESIDE, PAGES_ALONE = 250, 32_000
+
+CALLED = select(Conversation.id).where(Conversation.arrived_at > func.now() - dt.timedelta(seconds=BESIDE_S)).limit(1)
 
 
 @dataclass
@@ -41,9 +47,10 @@ class Turns:
         return HOLD_BESIDE_S if self.beside else HOLD_ALONE_S
 
     def look(self, session: Session) -> None:
-        """Within a piece: whether anybody wrote since the last one."""
+        """Within a piece: whether anybody wrote since the last one, or called lately."""
         connection = session.connection()
         if connection.dialect.name != "sqlite":
+            self.others_until = time.monotonic() + BESIDE_S if session.scalar(CALLED) else 0.0
             return
         version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
         if self.version not in (None, version):

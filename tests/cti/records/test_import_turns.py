@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
+
+from sqlalchemy import func, insert
 
 from cti.db import Database
 from cti.records import parties
+from cti.records.conversations import Conversation
 from cti.records.import_turns import (
     BESIDE_S,
     GAP_S,
@@ -43,9 +47,21 @@ async def test_an_import_rests_for_as_long_as_somebody_else_writes(db, now):
         await loading.close()
 
 
-async def test_on_postgresql_nobody_waits_for_an_import(pg, now):
+async def test_on_postgresql_an_import_rests_while_people_call(pg, now):
+    """Nodes write there all the time; only calls count."""
     turns = Turns()
-    await pg.work(turns.look)
     await pg.work(parties.add_party, name="Can", source="test", now=now)
     await pg.work(turns.look)
     assert turns.rest_s(1.0) == GAP_S
+    for ago_s, rests in ((2 * BESIDE_S, GAP_S), (1.0, REST)):
+        await pg.work(calls, ago_s)
+        await pg.work(turns.look)
+        assert turns.rest_s(1.0) == rests
+
+
+def calls(session, ago_s: float) -> None:
+    at = func.now() - dt.timedelta(seconds=ago_s)
+    session.execute(insert(Conversation).values(
+        id=str(ago_s), channel=str(ago_s), did="", raw="", number_kind="withheld", caller_name="", language="tr", outcome="withheld",
+        level=0, candidates=[], intent="", queue="", state="ivr", note="", disposition="", end_reason="", arrived_at=at,
+    ))  # fmt: skip
