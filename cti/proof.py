@@ -230,3 +230,4 @@ SLOW: dict[str, Slow] = {
 }
 AGENT_WRONG_MAX = 3  # wrong answers that an agent may write down in one conversation
 CODES_PER_HOUR = 3  # one-time codes that one contact point is sent
+CODES_PER_CALLER_AND_HOUR = 5  # that calls from one number have sent, to whomever

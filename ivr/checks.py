@@ -15,7 +15,7 @@ from ivr import engine, prompts, steps
 from ivr.document import Document
 from ivr.facts import callers, proved
 from ivr.graph import reached, routes, spoken
-from ivr.nodes import Ask, Facts, Language, Link, Menu, Message, Node, Prove, Queue, Ticket
+from ivr.nodes import Ask, Code, Facts, Language, Link, Menu, Message, Node, Prove, Queue, Ticket
 
 STATES_MAX = 5000  # places at which one caller can stand; a flow with more of them is not checked any further
 SALES = "sales"
@@ -189,6 +189,8 @@ def _outcomes(node: Node) -> Iterable[steps.Heard]:
             return [steps.Done({"message": "checked", "message_s": 7.0}), steps.Failed("checked"), steps.Gone()]
         case Prove():
             return [steps.Done(proved(node.level)), steps.Refused(), steps.Failed("checked"), steps.Gone()]
+        case Code():
+            return [steps.Done({}), steps.Failed("checked"), steps.Gone()]
         case Link():
             return [steps.Done({"link_offer": False}), steps.Failed("checked"), steps.Gone()]
         case _:

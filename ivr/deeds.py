@@ -1,4 +1,4 @@
-"""What a caller's wish does in the records, at a wait of the flow: a ticket, a proof, a link. Durable before anybody says so."""
+"""What a caller's wish does in the records, at a wait of the flow: a ticket, a proof, a code, a link. Durable before anybody says so."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ class Deeds:
     def __init__(self, keeper: Keeper, means: Means, *, keep: Keep, text: Callable[[str], str]) -> None:
         self._keeper, self._means, self._keep, self._text = keeper, means, keep, text
 
-    async def do(self, wanted: steps.OpenTicket | steps.CheckProof | steps.SettleLink) -> steps.Heard:
+    async def do(self, wanted: steps.OpenTicket | steps.CheckProof | steps.SendCode | steps.SettleLink) -> steps.Heard:
         match wanted:
             case steps.OpenTicket():
                 return await self.open(wanted)
             case steps.CheckProof():
                 return await self.prove(wanted)
+            case steps.SendCode():
+                return await self.send_code(wanted)
             case steps.SettleLink():
                 return await self.settle(wanted)
             case _:
@@ -81,6 +83,23 @@ class Deeds:
             return steps.Refused()
         keeper.arrival = checked.arrival
         return steps.Done(checked.facts)
+
+    async def send_code(self, wanted: steps.SendCode) -> steps.Heard:
+        """Whether there was a telephone to send it to is told by nothing: neither by what follows nor by the time until it does."""
+        keeper, name, visit = self._keeper, self._means.settings.public_name, self._keeper.visit(wanted)
+        asked = False
+        async with proving.unhurried():
+            with keeper.patience("code"):
+                asked = await self._keep(
+                    PROOF_S,
+                    # When this runs, the call has the id under which it was written down.
+                    lambda session, now: proving.send_code(
+                        session, keeper.conversation, wanted, visit, name=name, now=now
+                    ),
+                    visit=visit,
+                )
+        keeper.log.info("code.asked", node=wanted.node, done=asked)
+        return steps.Done({}) if asked else steps.Failed("the records did not answer")
 
     async def settle(self, wanted: steps.SettleLink) -> steps.Heard:
         """Whether the caller's number is to be known next time."""

@@ -17,6 +17,7 @@ from ivr.nodes import (
     Branch,
     Case,
     Choice,
+    Code,
     Condition,
     End,
     Fact,
@@ -178,6 +179,10 @@ def _prove(fields: Fields, base: dict[str, Any]) -> Node:
     )
 
 
+def _code(fields: Fields, base: dict[str, Any]) -> Node:
+    return Code(**base, to=fields.text("to"), failed=fields.text("failed"))
+
+
 def _link(fields: Fields, base: dict[str, Any]) -> Node:
     return Link(**base, take=fields.flag("take"), to=fields.text("to"), failed=fields.text("failed"))
 
@@ -192,7 +197,8 @@ def _end(fields: Fields, base: dict[str, Any]) -> Node:
 
 _KINDS = {
     "say": _say, "menu": _menu, "ask": _ask, "branch": _branch,
-    "language": _language, "ticket": _ticket, "message": _message, "prove": _prove, "link": _link, "queue": _queue, "end": _end,
+    "language": _language, "ticket": _ticket, "message": _message, "prove": _prove, "code": _code, "link": _link,
+    "queue": _queue, "end": _end,
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from ivr.nodes import (
     Ask,
     Branch,
     Choice,
+    Code,
     End,
     Fact,
     Facts,
@@ -48,6 +49,7 @@ from ivr.steps import (
     Noted,
     OpenTicket,
     Refused,
+    SendCode,
     SetLanguage,
     SettleLink,
     Speak,
@@ -60,7 +62,7 @@ from ivr.steps import (
 
 STEPS_MAX = 200  # nodes entered in one call
 FACT_MAX = 200  # characters kept of what a driver hands back
-WAITING = (Menu, Ask, Ticket, Message, Prove, Link)  # nodes at which a call stands
+WAITING = (Menu, Ask, Ticket, Message, Prove, Code, Link)  # nodes at which a call stands
 FALLBACK_QUEUE = "customer_care"  # when not even the document's `person` is there
 
 
@@ -122,7 +124,9 @@ def hear(document: Document, session: Session, heard: Heard, facts: Facts) -> St
             return _keyed(document, session, node, keys, facts)
         case ((Menu() | Ask()), (Silence() | Digits())):
             return _bad(document, session, node, facts, "noinput")
-        case ((Ticket() | Prove() | Link() | Message()), _) if (settled := _settled(session, node, heard)) is not None:
+        case ((Ticket() | Prove() | Code() | Link() | Message()), _) if (
+            settled := _settled(session, node, heard)
+        ) is not None:
             following, to = settled
             return _walk(document, following, facts, to or document.person)
     return give_up(document, session, f"node {session.node!r} does not wait for {type(heard).__name__}")
@@ -135,13 +139,13 @@ def _settled(session: Session, node: Node, heard: Heard) -> tuple[Session, str] 
             return _with(session, _short(values)), node.opened if new else node.existing
         case Ticket(), Noted():
             return session, node.noted or node.failed
-        case ((Ticket() | Link()), Failed()):
+        case ((Ticket() | Code() | Link()), Failed()):
             return session, node.failed
         case Prove(), Done(values):
             return _with(_forgotten(session, node), _short(values)), node.proved
         case Prove(), (Refused() | Failed()):
             return _forgotten(session, node), node.wrong if isinstance(heard, Refused) else node.failed
-        case Link(), Done(values):
+        case ((Code() | Link()), Done(values)):
             return _with(session, _short(values)), node.to
         case Message(), Done(values):
             left = {node.fact: values.get("message"), f"{node.fact}_s": values.get("message_s")}
@@ -274,7 +278,7 @@ def _enter(session: Session, node: Node, facts: Facts) -> tuple[Session, list[Ef
             return session, [], next((case.to for case in node.cases if holds(case, known)), node.otherwise)
         case Language():
             return replace(session, language=node.language), [SetLanguage(node.language)], node.to
-        case Menu() | Ask() | Ticket() | Message() | Prove() | Link():
+        case Menu() | Ask() | Ticket() | Message() | Prove() | Code() | Link():
             return session, [], ""
         case Queue():
             speak: list[Effect] = [Speak(node.say, node.id)] if node.say else []
@@ -301,6 +305,8 @@ def _wait(session: Session, node: Node, facts: Facts) -> Wait | None:
             known = lookup(session, facts)
             answers = {question: str(known.get(name) or "") for question, name in node.answers.items()}
             return WaitDone(CheckProof(answers, node.level, node.id, session.visits.get(node.id, 1)))
+        case Code():
+            return WaitDone(SendCode(session.language, node.id, session.visits.get(node.id, 1)))
         case Link():
             return WaitDone(SettleLink(node.take, node.id, session.visits.get(node.id, 1)))
         case Message():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from ivr.document import Document
-from ivr.nodes import Ask, Branch, End, Language, Link, Menu, Message, Node, Prove, Queue, Say, Ticket
+from ivr.nodes import Ask, Branch, Code, End, Language, Link, Menu, Message, Node, Prove, Queue, Say, Ticket
 
 
 def routes(node: Node) -> dict[str, str]:
@@ -27,7 +27,7 @@ def routes(node: Node) -> dict[str, str]:
             return {"kept": node.to} | ({"failed": node.failed} if node.failed else {})
         case Prove():
             return {"proved": node.proved, "wrong": node.wrong, "failed": node.failed}
-        case Link():
+        case Code() | Link():
             return {"next": node.to, "failed": node.failed}
         case Queue() | End():
             return {}
@@ -42,7 +42,7 @@ def spoken(node: Node) -> tuple[str, ...]:
             return node.say
         case Menu() | Ask():
             return node.say + node.noinput.say + node.nomatch.say
-        case Branch() | Language() | Ticket() | Prove() | Link():
+        case Branch() | Language() | Ticket() | Prove() | Code() | Link():
             return ()
         case _:
             assert_never(node)

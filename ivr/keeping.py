@@ -56,6 +56,9 @@ class Wishes(Protocol):
     def areas(self) -> Areas: ...
 
     @property
+    def public_name(self) -> str: ...
+
+    @property
     def link_unseen_days(self) -> int: ...
 
 
@@ -71,7 +74,7 @@ class Visited(Protocol):
 
 @dataclass(frozen=True)
 class Means:
-    """What a call is served with. `away`: the database is known not to answer."""
+    """What a call is served with. `away`: the database is known not to answer. `areas_down`: the fact of that name, for strangers."""
 
     db: Database
     voice: Voice
@@ -79,6 +82,7 @@ class Means:
     clock: Clock
     journal: Journal | None
     away: Callable[[], bool]
+    areas_down: Callable[[], str]
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,15 @@ class Prove(_Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Code(_Node):
+    """Send a one-time code to a telephone of the customer whom the call is about so far: one that was verified before and is not the one
+    that calls. Whether there is one shows nowhere: `to` follows, after the same time. `failed` follows when the records are away."""
+
+    to: str
+    failed: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Link(_Node):
     """Take (`take`), or put away, the proposal that the number of this call becomes one of the customer's."""
 
@@ -187,4 +196,4 @@ class End(_Node):
     say: tuple[str, ...] = ()
 
 
-Node = Say | Menu | Ask | Branch | Language | Ticket | Message | Prove | Link | Queue | End
+Node = Say | Menu | Ask | Branch | Language | Ticket | Message | Prove | Code | Link | Queue | End

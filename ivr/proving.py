@@ -1,4 +1,5 @@
-"""What a caller keyed against what the records know, and his answer to the offer of a link: each a piece of database work.
+"""What a caller keyed against what the records know, the code that he is sent, and his answer to the offer of a link: each a piece of
+database work.
 
 Who has the call taken over from another node asks again: the same visit gets the same answer, and counts no second guess.
 """
@@ -26,7 +27,7 @@ from ivr.nodes import Value
 
 log = structlog.get_logger(__name__)
 
-UNHURRIED_S = 0.6  # a check takes as long as this, right or wrong; the records answer in a few milliseconds
+UNHURRIED_S = 0.6  # a check takes as long as this, right or wrong, and a code, sent or not; the records answer in a few milliseconds
 CALLER = "caller"  # who settles a proposal by voice
 
 
@@ -89,6 +90,20 @@ def standing(session: Session, arrival: Arrival) -> Arrival:
     """`arrival` with what has been proved in its call since; unchanged when nothing has."""
     found = proofs.standing(session, arrival.conversation)
     return arrival if found is None else replace(arrival, identification=found)
+
+
+def send_code(
+    session: Session, conversation: str, wanted: steps.SendCode, visit: str, *, name: str, now: dt.datetime
+) -> bool:
+    """Have a code sent to the customer whom the call is about so far, once for each visit, and say nothing of whether anybody gets one.
+    `name` is how the message calls us. NoResultFound when there is no such conversation."""
+
+    def send(same: Session) -> dict[str, bool]:
+        claim = proofs.claim_of(same.get_one(Conversation, conversation))
+        proofs.request_code(same, conversation, claim, now=now, name=name, language=wanted.language)
+        return {"asked": True}
+
+    return bool(effects.once(session, f"code:{visit}", send, now=now)["asked"])
 
 
 def settle(conversation: str, take: bool) -> Callable[[Session, dt.datetime], bool]:

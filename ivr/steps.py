@@ -49,6 +49,15 @@ class CheckProof:
 
 
 @dataclass(frozen=True)
+class SendCode:
+    """To the customer whom the call is about, in the `language` that the caller hears. (node, visit) names this request in the call."""
+
+    language: str
+    node: str
+    visit: int
+
+
+@dataclass(frozen=True)
 class SettleLink:
     """The caller wants, or does not want, his number to be known next time."""
 
@@ -103,7 +112,7 @@ class WaitKeys:
 class WaitDone:
     """Do the effect. What is heard: Done or Failed; of a ticket also Noted, of a proof also Refused."""
 
-    effect: OpenTicket | CheckProof | SettleLink
+    effect: OpenTicket | CheckProof | SendCode | SettleLink
 
 
 @dataclass(frozen=True)

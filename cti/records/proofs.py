@@ -20,13 +20,13 @@ from cti.proof import IDENTIFIERS, Factor
 from cti.records import codes, contact_points, links, pins, proposals, proved
 from cti.records.claims import NOTHING, Claim, about, claim_of, cleared, counted, factors_of, identify_by, narrow
 from cti.records.conversations import Conversation
-from cti.records.guesses import How, may_try, right, slowed_s, wrong
+from cti.records.guesses import How, may_try, right, wrong
 from cti.records.parties import HouseholdMember, Party
-from cti.records.proved import available, request_code
+from cti.records.proved import request_code
 
 __all__ = [
-    "Answer", "Claim", "How", "Verdict", "about", "answered", "apply", "ask", "available", "check", "claim_of", "cleared", "counted",
-    "identify_by", "may_try", "narrow", "refused", "request_code", "right", "slowed_s", "standing", "would_reach", "wrong",
+    "Answer", "Claim", "How", "Verdict", "about", "answered", "apply", "ask", "check", "claim_of", "cleared", "counted",
+    "identify_by", "may_try", "narrow", "refused", "request_code", "right", "standing", "would_reach", "wrong",
 ]  # fmt: skip
 
 ADULT_YEARS = 18

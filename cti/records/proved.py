@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from cti import proof
@@ -18,7 +18,7 @@ from cti.records import codes, contact_points, outbox
 from cti.records.claims import NOTHING, Claim
 from cti.records.contact_points import ContactPoint, Link
 from cti.records.conversations import Conversation
-from cti.records.parties import HouseholdMember, Party, Subscription
+from cti.records.parties import HouseholdMember
 from cti.records.reach import Reach, Service, reached
 
 PURPOSE = "proof"  # of the codes
@@ -153,11 +153,19 @@ REACHABLE = (
 
 
 def request_code(
-    session: Session, conversation: str, claim: Claim | None, *, now: dt.datetime, name: str = "Santral"
+    session: Session,
+    conversation: str,
+    claim: Claim | None,
+    *,
+    now: dt.datetime,
+    name: str = "Santral",
+    language: str = "",
 ) -> None:
     """Send a code to a telephone of the claim's household that is verified and not the one that calls. Says nothing of whether there is
-    one: tell every caller the same. At most CODES_PER_HOUR to one telephone, and none while one is RESEND_S young. `name` is how the
-    message calls us. LookupError when there is no such conversation."""
+    one: tell every caller the same. At most CODES_PER_HOUR to one telephone, and none while one is RESEND_S young; at most
+    CODES_PER_CALLER_AND_HOUR for calls from one number, so that nobody troubles many households (calls without a number count as one).
+    `name` is how the message calls us, `language` the one in which the caller is spoken to; empty: his conversation's. LookupError
+    when there is no such conversation."""
     row = session.get(Conversation, conversation)
     if row is None:
         raise LookupError(f"expected the id of a conversation, got {conversation!r}")
@@ -166,13 +174,25 @@ def request_code(
         codes.made_since(session, point or NOTHING, purpose=PURPOSE, since=now - dt.timedelta(seconds=each))
         for each in (proof.HOUR_S, RESEND_S)
     )
-    if point is None or minute or hour >= proof.CODES_PER_HOUR:
+    of_caller = _asked_from(session, row.number, now - dt.timedelta(seconds=proof.HOUR_S))
+    if point is None or minute or hour >= proof.CODES_PER_HOUR or of_caller >= proof.CODES_PER_CALLER_AND_HOUR:
         return
     code = codes.make(session, purpose=PURPOSE, subject=conversation, contact_point=point, now=now)
-    text = TEXTS.get(row.language, TEXTS["en"]).format(name=name, code=code, minutes=codes.VALID_S // proof.MINUTE_S)
+    text = TEXTS.get(language or row.language, TEXTS["en"]).format(
+        name=name, code=code, minutes=codes.VALID_S // proof.MINUTE_S
+    )
     outbox.put(
         session, key=f"code:{uuid7(now)}", channel=CHANNEL, contact_point=point, purpose=MESSAGE, text=text, now=now
     )
+
+
+def _asked_from(session: Session, number: str | None, since: dt.datetime) -> int:
+    """How many codes calls from `number` had sent since then."""
+    query = select(func.count()).join(Conversation, Conversation.id == codes.OneTimeCode.subject).where(
+        Conversation.number == number if number else Conversation.number.is_(None),
+        codes.OneTimeCode.purpose == PURPOSE, codes.OneTimeCode.made_at > since,
+    )  # fmt: skip
+    return session.scalar(query.select_from(codes.OneTimeCode)) or 0
 
 
 def code_target(session: Session, row: Conversation, claim: Claim | None) -> str | None:
@@ -182,29 +202,3 @@ def code_target(session: Session, row: Conversation, claim: Claim | None) -> str
         "party": claim.party if claim and claim.party else NOTHING,
         "household": claim.household if claim and claim.household else NOTHING,
     })  # fmt: skip
-
-
-def available(session: Session, row: Conversation, claim: Claim) -> frozenset[Factor]:
-    """What the records could check of this customer: for an agent, who asks nothing that nobody can answer."""
-    homes = claim.household or NOTHING
-    at_home = select(HouseholdMember.party_id).where(HouseholdMember.household_id == homes)
-    people = session.execute(
-        select(Party.id, Party.birth_date, Party.pin_hash, Party.customer_no).where(
-            or_(Party.id == claim.party, Party.id.in_(at_home))
-        )
-    ).all()
-    services = session.scalars(
-        select(Subscription.line_number).where(
-            or_(Subscription.holder_id == claim.party, Subscription.household_id == homes),
-            Subscription.status != "ended",
-        )
-    ).all()
-    known = {
-        Factor.BIRTH_DATE: any(each.birth_date for each in people),
-        Factor.PIN: any(each.pin_hash for each in people if each.id == claim.party),
-        Factor.CUSTOMER_NUMBER: any(each.customer_no for each in people),
-        Factor.SUBSCRIPTION_NUMBER: bool(services),
-        Factor.LANDLINE: any(services),
-        Factor.ONE_TIME_CODE: code_target(session, row, claim) is not None,
-    }
-    return frozenset(factor for factor, holds in known.items() if holds)

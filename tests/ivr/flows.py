@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -22,6 +24,14 @@ def plain_of(nodes: dict[str, Any], start: str = "start", **prompts: str) -> dic
         "format": 1, "id": "drawn", "title": {}, "languages": ["tr"], "start": start, "person": "person",
         "nodes": BASE | nodes, "prompts": {key: {"tr": text} for key, text in texts.items()},
     }  # fmt: skip
+
+
+def by_code() -> dict[str, Any]:
+    """The flow of docs/proof.md: a number, a code that is sent, and the code keyed."""
+    page = Path(__file__).parents[2] / "docs" / "proof.md"
+    _, after = page.read_text(encoding="utf-8").split("```json\n")
+    plain: dict[str, Any] = json.loads(after.split("```")[0])
+    return plain
 
 
 def flow_of(nodes: dict[str, Any], start: str = "start", **prompts: str) -> Document:
@@ -53,6 +63,7 @@ def _node() -> st.SearchStrategy[dict[str, Any]]:
         st.fixed_dictionaries({
             "kind": st.just("prove"), "answers": st.just({"birth_date": "a"}), "proved": to, "wrong": to, "failed": to,
         }),
+        st.fixed_dictionaries({"kind": st.just("code"), "to": to, "failed": to}),
         st.fixed_dictionaries({"kind": st.just("link"), "take": st.booleans(), "to": to, "failed": to}),
         st.fixed_dictionaries({"kind": st.just("message"), "say": st.just(["p"]), "to": to, "failed": st.one_of(st.just(""), to)}),
     )  # fmt: skip

@@ -21,6 +21,10 @@ def message(**changes: Any) -> dict[str, Any]:
     return {"kind": "message", "say": ["p"], "to": "end"} | changes
 
 
+def code(**changes: Any) -> dict[str, Any]:
+    return {"kind": "code", "to": "person", "failed": "person"} | changes
+
+
 def codes(nodes: dict[str, Any], **prompts: str) -> set[str]:
     return {issue.code for issue in checks.check(flow_of(nodes, **prompts))}
 
@@ -54,6 +58,9 @@ def test_a_small_sound_flow_has_no_issue_but_its_unused_end():
         ({"start": ticket(noted="start")}, "endless"),
         ({"start": ticket(noted="end")}, "left_alone"),
         ({"start": ticket(failed="end")}, "left_alone"),
+        ({"start": code(to="nowhere")}, "unknown_target"),
+        ({"start": code(failed="start")}, "endless"),
+        ({"start": code(failed="end")}, "left_alone"),
         ({"start": menu(choices={})}, "dead_end"),
         ({"start": menu(choices={"1": "end"})}, "person_missing"),
         ({"start": {"kind": "language", "language": "fr", "to": "person"}}, "unknown_language"),

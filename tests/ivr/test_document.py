@@ -7,6 +7,7 @@ import pytest
 
 from ivr import document, nodes, store
 from ivr.fields import DocumentError
+from tests.ivr.flows import by_code
 
 
 def flow(**changes: Any) -> dict[str, Any]:
@@ -27,8 +28,8 @@ def test_the_shipped_flow_is_read_with_its_prompts_and_nodes(main_flow):
     assert main_flow.prompts["other_language"]["tr"] == nodes.Text("For English, press nine.", "en")
 
 
-def test_every_kind_of_node_is_in_the_shipped_flow(main_flow):
-    kinds = {type(node) for node in main_flow.nodes.values()}
+def test_every_kind_of_node_is_in_the_shipped_flow_or_in_the_one_that_docs_show(main_flow):
+    kinds = {type(node) for each in (main_flow, document.read(by_code())) for node in each.nodes.values()}
     assert kinds == set(nodes.Node.__args__)
 
 
@@ -54,6 +55,13 @@ def test_what_is_wrong_is_said_with_its_place(changes, said):
     with pytest.raises(DocumentError, match=r"^flow") as error:
         document.read(flow(**changes))
     assert said in str(error.value)
+
+
+def test_a_code_has_two_ways_out_and_nothing_else():
+    plain = flow(nodes={"send": {"kind": "code", "to": "a", "failed": "b"}})
+    assert document.read(plain).nodes["send"] == nodes.Code(id="send", to="a", failed="b")
+    with pytest.raises(DocumentError, match="'send': expected a text as 'failed'"):
+        document.read(flow(nodes={"send": {"kind": "code", "to": "a"}}))
 
 
 def test_something_that_is_no_object_is_refused():

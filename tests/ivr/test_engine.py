@@ -261,6 +261,33 @@ def test_a_link_goes_on_or_says_that_it_failed():
     assert engine.hear(doc, session, steps.Failed("away"), {}).session.state == "queued"
 
 
+def test_a_code_is_asked_for_in_the_callers_language_and_once_for_each_visit():
+    nodes = {
+        "start": {"kind": "code", "to": "again", "failed": "person"},
+        "again": menu(choices={"1": "start", "0": "person"}),
+    }
+    doc = flow_of(nodes)
+    first = engine.start(doc, {})
+    assert first.wait == steps.WaitDone(steps.SendCode("tr", "start", 1))
+    taken_over = engine.Session.of(first.session.plain())
+    assert engine.resume(doc, taken_over, {}).wait == first.wait
+    asked = engine.hear(doc, taken_over, steps.Done({}), {}).session
+    assert (asked.node, asked.facts) == ("again", {})
+    assert engine.hear(doc, asked, Digits("1"), {}).wait == steps.WaitDone(steps.SendCode("tr", "start", 2))
+
+
+def test_a_code_with_the_records_away_takes_the_other_way():
+    doc = flow_of({"start": {"kind": "code", "to": "end", "failed": "person"}})
+    assert engine.hear(doc, engine.start(doc, {}).session, steps.Failed("away"), {}).session.state == "queued"
+
+
+def test_a_code_is_heard_neither_refused_nor_noted():
+    doc = flow_of({"start": {"kind": "code", "to": "end", "failed": "end"}})
+    for heard in (steps.Refused(), steps.Noted(), Digits("1")):
+        step = engine.hear(doc, engine.start(doc, {}).session, heard, {})
+        assert (step.session.state, "does not wait for" in step.trouble) == ("queued", True)
+
+
 def test_a_proof_without_answers_or_with_unknown_questions_is_no_flow():
     for answers in ({}, {"shoe_size": "x"}):
         node = {"kind": "prove", "answers": answers, "proved": "end", "wrong": "end", "failed": "end"}

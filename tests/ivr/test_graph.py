@@ -19,6 +19,12 @@ def test_ways_that_were_left_out_are_no_routes():
     assert (graph.routes(nodes["m"]), graph.routes(nodes["f"])) == ({"kept": "a"}, {"kept": "a", "failed": "c"})
 
 
+def test_a_code_leads_on_and_says_nothing():
+    code = flow_of({"start": {"kind": "code", "to": "end", "failed": "person"}}).nodes["start"]
+    assert graph.routes(code) == {"next": "end", "failed": "person"}
+    assert graph.spoken(code) == ()
+
+
 def test_what_a_node_may_speak(main_flow):
     assert graph.spoken(main_flow.nodes["leave_message"]) == ("leave_message",)
     assert graph.spoken(main_flow.nodes["menu"]) == ("menu", "still_there", "not_understood")

@@ -30,6 +30,7 @@ class Wishes:
     default_region: str = "TR"
     language: str = "tr"
     time_zone: str = "Europe/Istanbul"
+    public_name: str = "Santral"
     link_unseen_days: int = 730
     areas: Areas = field(default_factory=lambda: numbers.NO_AREAS)
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from cti.events import CallIdentified, GuessingAlarmed, ProofGiven, ProofRefused
 from cti.identity import Level
 from cti.proof import AGENT_WRONG_MAX, SLOW, Factor
-from cti.records import guesses, pins, proofs, proved
+from cti.records import guesses, pins, proofs
 from cti.records.guesses import GuessCount
 from cti.records.parties import Party
 from cti.records.proposals import LinkProposal
@@ -55,19 +55,6 @@ async def test_an_agent_may_be_wrong_three_times_in_a_call(db):
         assert (told.right, told.slowed) == (False, False)
     assert (await ask(db, conversation, "birth_date", HIS_BIRTHDAY)).slowed
     assert (await db.read(happened, ProofRefused))[-1].why == "slowed"
-
-
-async def test_an_agent_is_told_what_there_is_to_ask(db):
-    home = await db.work(build)
-    conversation = await db.work(call)
-    claim = await db.read(who, "1000123")
-    here = await db.read(row, conversation)
-    askable = await db.read(proved.available, here, claim)
-    assert askable == {
-        Factor.BIRTH_DATE, Factor.CUSTOMER_NUMBER, Factor.SUBSCRIPTION_NUMBER, Factor.LANDLINE, Factor.ONE_TIME_CODE
-    }  # fmt: skip
-    await db.work(pins.set_pin, home.ali, "4711", by="ops", now=NOW)
-    assert Factor.PIN in await db.read(proved.available, here, claim)
 
 
 async def test_a_proof_of_one_home_is_none_of_another_for_an_agent_either(db):

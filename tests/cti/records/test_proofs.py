@@ -8,8 +8,8 @@ from sqlalchemy import select
 from cti import ledger
 from cti.events import CallIdentified, ProofGiven
 from cti.identity import Level, Outcome
-from cti.proof import CODES_PER_HOUR, Factor
-from cti.records import pins, proofs, proved
+from cti.proof import CODES_PER_CALLER_AND_HOUR, CODES_PER_HOUR, Factor
+from cti.records import codes, contact_points, pins, proofs, proved
 from cti.records.codes import OneTimeCode
 from cti.records.outbox import OutMessage
 from cti.records.parties import Party, Subscription
@@ -333,6 +333,24 @@ async def test_nobody_can_flood_a_telephone_with_codes(db):
             then = NOW + dt.timedelta(minutes=minute, seconds=second)
             await db.work(proved.request_code, conversation, claim, now=then)
     assert len(await db.read(messages)) == CODES_PER_HOUR
+
+
+async def test_calls_from_one_number_have_codes_sent_to_few_households(db):
+    await db.work(build)
+    claim = await db.read(who, "1000123")
+    conversation = await db.work(call)
+
+    def asked_before(session, many):
+        for each in range(many):  # for other households, whose telephones were not troubled yet
+            point = contact_points.ensure(session, "phone", f"0531 555 02 {each:02}", now=NOW)
+            codes.make(session, purpose="proof", subject=conversation, contact_point=point.id, now=NOW)
+
+    await db.work(asked_before, CODES_PER_CALLER_AND_HOUR)
+    later = NOW + dt.timedelta(minutes=59)
+    await db.work(proved.request_code, conversation, claim, now=later)
+    assert await db.read(messages) == []
+    await db.work(proved.request_code, conversation, claim, now=later + dt.timedelta(minutes=2))
+    assert len(await db.read(messages)) == 1
 
 
 async def test_a_number_of_the_bill_and_a_code_are_verified(db):
