@@ -46,7 +46,7 @@ class WithoutSwitch(House):
 async def ours(port: int) -> None:
     settings = Settings().model_copy(update={"http_port": port})
     logs.set_up(settings.log_format)
-    house = WithoutSwitch(settings, run.voice(settings)[0], ari_password="nobody", ami_password="nobody")
+    house = WithoutSwitch(settings, run.voice(settings), ari_password="nobody", ami_password="nobody")
     told = itertools.count()
 
     async def tell() -> None:

@@ -25,21 +25,18 @@ from cti.asterisk.dead_man import DeadMan
 from cti.attendance import Attendance
 from cti.bus import open_bus
 from cti.config import Settings
-from cti.crm import Resolver
 from cti.db import AWAY, Database
 from cti.degraded import Degraded
-from cti.enquiry import Enquiry
 from cti.events import Recorded
 from cti.identity import Evidence
 from cti.journal import Journal
 from cti.lease import Lease
 from cti.line import ChannelGone, DeviceAnswered, DeviceRinging, DeviceStopped, Fact, LineFailed, TalkEnded
 from cti.metrics import Metrics
+from cti.neighbours import Neighbours
 from cti.reception import Means, Reception
 from cti.reconcile import Reconciler
 from cti.records import contact_points, standing
-from cti.sender import Sender
-from cti.sms import HttpGateway
 from cti.switchboard import Switchboard
 from cti.wrap_up import WrapUp
 from ivr import store as flows
@@ -108,14 +105,7 @@ class House:
         self.reception = Reception(Means(
             settings, self.db, voice, self.journal, self.metrics, self.clock, lambda: self.degraded.away, self.dead_man.renew,
         ))  # fmt: skip
-        self.gateway = (
-            HttpGateway(settings.sms_url, settings.sms_token.get_secret_value()) if settings.sms_url else None
-        )
-        self.sender = Sender(self.db, self.gateway, self.clock)
-        self.resolver = Resolver(
-            settings.crm_url, settings.crm_token.get_secret_value(), timeout_s=settings.crm_timeout_ms / 1000
-        ) if settings.crm_url else None  # fmt: skip
-        self.enquiry = Enquiry(self.db, self.resolver, self.clock, settings.link_unseen_days) if self.resolver else None
+        self.neighbours = Neighbours(settings, self.db, self.clock)
         self.reconciler = Reconciler(
             self.db, self.switchboard, clock=self.clock, switch_started_at=self.ari.switch_started_at,
             prefix=f"{settings.switch}-" if settings.switch else "",
@@ -142,7 +132,8 @@ class House:
         for subscriber in (self.hub.hear, self.wrap_up.heard):
             self.bus.subscribe(subscriber)
         # Each event counts, each file is worked on, and each number is asked for, on one node.
-        for subscriber in (self.metrics.hear, self.recorder.hear, *([self.enquiry.hear] if self.enquiry else [])):
+        asked = [self.neighbours.enquiry.hear] if self.neighbours.enquiry else []
+        for subscriber in (self.metrics.hear, self.recorder.hear, *asked):
             self.bus.subscribe(subscriber, local_only=True)
         for name, text, read in (
             ("santral_ari_connected", "1 while ARI is up.", self.ari.connected.is_set),
@@ -155,12 +146,12 @@ class House:
             (
                 "santral_messages_waiting",
                 "Messages to customers that no gateway took yet.",
-                lambda: self.sender.waiting,
+                lambda: self.neighbours.sender.waiting,
             ),
             (
                 "santral_crm_answers",
                 "0 while the CRM is not asked because it failed.",
-                lambda: not self.resolver or self.resolver.answers,
+                lambda: self.neighbours.crm_answers,
             ),
             ("santral_calls_driven", "Calls in the IVR on this node.", lambda: self.reception.calls),
         ):
@@ -176,8 +167,9 @@ class House:
         works = {
             "ari": self.ari.run(), "ami": self.ami.run(), "dead-man": self.dead_man.run(), "switchboard": self.switchboard.run(),
             "hub": self.hub.run(), "sign-ins": self.sign_ins.run(), "recordings": self.recorder.run(), "wrap-up": self.wrap_up.run(),
-            "sender": self.sender.run(), "tending": tending.run(self.db, self.clock, unseen_days=self.settings.link_unseen_days),
+            "sender": self.neighbours.sender.run(), "tending": tending.run(self.db, self.clock, unseen_days=self.settings.link_unseen_days),
             "resync": self._resync(), "bus": self.bus.run(), "degraded": self.degraded.run(), "attendance": self.attendance.run(),
+            "areas": self.reception.areas.run(),
         }  # fmt: skip
         if self.lease is not None:
             self.switchboard.lead(False)  # until the lease says so
@@ -219,10 +211,7 @@ class House:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.hub.close()
-        if self.enquiry is not None:
-            await self.enquiry.close()
-        if self.gateway is not None:
-            await self.gateway.close()
+        await self.neighbours.close()
         for database in {self.db, self.vital}:
             await database.close()
 

@@ -26,6 +26,7 @@ from cti.metrics import Metrics
 from cti.switchboard import Arrival, arrived
 from ivr import conversation, proving
 from ivr import store as flows
+from ivr.named_areas import NamedAreas
 from ivr.voice import Voice
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ class Reception:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._flow: flows.Published | None = None
+        self.areas = NamedAreas(means.db, means.voice, means.clock)
         self._older: dict[int, flows.Published] = {}  # versions that calls taken over are on
         self.calls = 0
         self.idle = asyncio.Event()  # set while nobody is in the flow here
@@ -88,7 +90,8 @@ class Reception:
         means = self._means
         over = await conversation.run(
             line, arrival, db=means.db, voice=means.voice, flow=await self._flow_of(kept), settings=means.settings,
-            clock=means.clock, journal=means.journal, away=means.away, resumed=kept, again=line.why == TAKEOVER,
+            clock=means.clock, journal=means.journal, away=means.away, areas_down=lambda: self.areas.spoken,
+            resumed=kept, again=line.why == TAKEOVER,
         )  # fmt: skip
         if not over:
             raise LineFailed("the switch did not take the caller back")  # the door then lets go of the line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import gc
 import signal
 import socket
@@ -16,6 +17,7 @@ import typer
 import uvicorn
 from pydantic import SecretStr
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from cti import auth
 from cti.app import House, utc_now
@@ -65,25 +67,21 @@ def chromium(settings: Settings, say: Say) -> Path:
     return debs.browser(settings.tools.with_name("browser"), say)
 
 
-def voice(settings: Settings) -> tuple[Voice, Espeak]:
-    """The prompts' folder and the voice that fills it. The caller closes the second."""
-    synth = Espeak(tuple(debs.find("espeak-ng", settings.tools)))
-    return Voice(settings.prompts, synth), synth
+def voice(settings: Settings) -> Voice:
+    """The prompts' folder with the voice that fills it."""
+    return Voice(settings.prompts, Espeak(tuple(debs.find("espeak-ng", settings.tools))))
 
 
 async def build_prompts(settings: Settings, say: Say) -> Voice:
-    """Synthesise what the shipped flow may ever say and is not there yet."""
-    built, synth = voice(settings)
-    try:
-        await built.build(prompts.all_pieces(document.read(flows.shipped("main"))), say)
-    finally:
-        synth.close()
+    """Synthesise what the shipped flow may ever say and is not there yet; names of areas come while we run (ivr/named_areas.py)."""
+    built = voice(settings)
+    await built.build(prompts.all_pieces(document.read(flows.shipped("main"))), say)
     return built
 
 
 async def migrate(settings: Settings) -> None:
     """Bring the database to today's shape, with the rows without which nothing works."""
-    house = House(settings, voice(settings)[0], ari_password="", ami_password="")
+    house = House(settings, voice(settings), ari_password="", ami_password="")
     try:
         await house.prepare()
     finally:
@@ -118,6 +116,17 @@ async def add_token(settings: Settings, *, name: str, role: auth.Role) -> None:
         typer.echo(await db.work(auth.add_token, name=name, role=role, now=utc_now()))
     finally:
         await db.close()
+
+
+async def end(settings: Settings, ending: Callable[[Session, str, dt.datetime], bool], name: str) -> int:
+    """Disable a user or revoke a token; 1 when there is nobody of that name."""
+    db = Database(settings.database)
+    try:
+        found = await db.work(ending, name, utc_now())
+    finally:
+        await db.close()
+    typer.echo(f"{name} is out" if found else f"expected the name of somebody who is in, got {name!r}", err=not found)
+    return 0 if found else 1
 
 
 async def plan(settings: Settings) -> Pbx:

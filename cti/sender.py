@@ -31,18 +31,12 @@ class Sender:
         self, db: Database, gateway: Gateway | None, clock: Callable[[], dt.datetime], *, channel: str = "sms"
     ) -> None:
         self._db, self._gateway, self._clock, self._channel = db, gateway, clock, channel
-        self._woken = asyncio.Event()
         self._said = False
         self.waiting = 0  # as of the last look
-
-    def wake(self) -> None:
-        """Something was put into the outbox just now: look at once."""
-        self._woken.set()
 
     async def run(self) -> None:
         """Until cancelled; outlives every absence of gateway and database."""
         while True:
-            self._woken.clear()
             try:
                 while await self.send_due():
                     pass
@@ -50,7 +44,7 @@ class Sender:
                 log.warning("messages.not_looked", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001  the end of a job: its messages come back when their claim is over
                 log.error("messages.failed", error=type(error).__name__)  # no traceback: texts are secret
-            await self._pause()
+            await asyncio.sleep(LOOK_EVERY_S if self._gateway else LOOK_WITHOUT_GATEWAY_S)
 
     async def send_due(self) -> int:
         """Send what is due now, at most AT_ONCE. Returns how many were tried."""
@@ -85,10 +79,3 @@ class Sender:
         if not self._said:
             log.warning("messages.no_gateway", waiting=self.waiting, hint="set SANTRAL_SMS_URL")
         self._said = True
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(LOOK_EVERY_S if self._gateway else LOOK_WITHOUT_GATEWAY_S):
-                await self._woken.wait()
-        except TimeoutError:
-            pass

@@ -106,12 +106,15 @@ def _read(path: Path) -> tuple[Samples, int]:
 
 def _write(samples: Samples, out: Path) -> None:
     """Beside the target first, then in its place at once, so that the switch never plays half a file."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=".making-", suffix=".wav")
-    os.close(handle)
-    soundfile.write(name, np.clip(samples, -1.0, 1.0), RATE_HZ, subtype="PCM_16")
-    Path(name).chmod(0o644)  # mkstemp's 0600 would keep an Asterisk that runs as another user from reading it
-    Path(name).replace(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=out.parent, prefix=".making-", suffix=".wav")
+        os.close(handle)
+        soundfile.write(name, np.clip(samples, -1.0, 1.0), RATE_HZ, subtype="PCM_16")
+        Path(name).chmod(0o644)  # mkstemp's 0600 would keep an Asterisk that runs as another user from reading it
+        Path(name).replace(out)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise SpeechError(f"expected to write {out.name}: {error}") from error
 
 
 def _version(argv: Sequence[str]) -> str:

@@ -58,16 +58,17 @@ async def run(
     clock: Clock,
     journal: Journal | None = None,
     away: Callable[[], bool] = lambda: False,
+    areas_down: Callable[[], str] = lambda: "",
     resumed: store.Kept | None = None,
     again: bool = False,
 ) -> bool:
     """Serve the caller until he is in a queue, at the flow's end, or gone. Raises nothing.
 
     `resumed` is what a driver before us left behind (`store.take`); `again`: there was one, and he left nothing. `away`: the database is
-    known not to answer, so nobody waits for it. False: the switch did not take the caller back from us, so whoever holds the line has
-    to let go of it.
+    known not to answer, so nobody waits for it. `areas_down`: where lines are down, as far as it can be spoken now. False: the switch
+    did not take the caller back from us, so whoever holds the line has to let go of it.
     """
-    call = _Call(line, arrival, Means(db, voice, settings, clock, journal, away), flow, resumed)
+    call = _Call(line, arrival, Means(db, voice, settings, clock, journal, away, areas_down), flow, resumed)
     try:
         await call.serve(resumed, again=again)
     except HungUp:
@@ -166,6 +167,8 @@ class _Call:
                 async with asyncio.timeout(AWAY_S if self.means.away() else FACTS_S):
                     known |= await self.means.db.read(caller.inside, arrival, zone=zone, now=now)
                     known["degraded"] = False
+        if known["lines_down"]:
+            known["areas_down"] = self.means.areas_down()
         return known
 
     def _begin(self) -> engine.Step:

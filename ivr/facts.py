@@ -36,6 +36,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "tr": "Bazı hatlar şu anda çalışmıyor ve arayan tanınmıyor: hattının son dört rakamı sorulabilir",
         "en": "Some lines are down now and the caller is unknown: he may be asked for the last four digits of his",
     },
+    "areas_down": {
+        "tr": "O hatların bölgelerinin adları, satır satır (names ile söylenir); bilinmiyorsa, çoksa ya da sesi hazır değilse boş",
+        "en": "The names of those lines' areas, one a line (spoken as names); empty when unknown, too many or not spoken yet",
+    },
     "link_offer": {
         "tr": "Kimliğini kanıtladı ama aradığı numara kayıtlı değil: numarasını eklemek ister mi diye sorulabilir",
         "en": "He proved who he is, but his number is not linked: he may be asked whether it shall be",
@@ -51,7 +55,7 @@ MEANINGS: dict[str, dict[str, str]] = {
 
 NOBODY: dict[str, Value] = {
     "outcome": "none", "level": 0, "role": "", "foreign": False, "lines": 0, "outage": False, "open_ticket": False,
-    "lines_down": False, "link_offer": False, "degraded": False, "now": "2026-11-20T10:30", "hour": 10, "weekday": 5,
+    "lines_down": False, "areas_down": "", "link_offer": False, "degraded": False, "now": "2026-11-20T10:30", "hour": 10, "weekday": 5,
 }  # fmt: skip
 
 
@@ -77,6 +81,7 @@ def callers() -> Iterator[Facts]:
         yield NOBODY | {"outcome": outcome}
         yield NOBODY | {"outcome": outcome, "degraded": True}
     yield NOBODY | {"lines_down": True}
+    yield NOBODY | {"lines_down": True, "areas_down": "Moda\nKars"}
     yield NOBODY | {"foreign": True}
     yield NOBODY | {"outcome": "unique", "level": 1, "role": "former"}
     outages: tuple[dict[str, Value], ...] = (

@@ -63,13 +63,20 @@ def day(date: dt.date, today: dt.date, language: str) -> list[str]:
 
 
 def family(name: str, language: str) -> list[str]:
-    """Every key that the family `name` (digits, number, clock, day) may need."""
+    """Every key that the family `name` (digits, number, clock, day) may need; of `names`, what stands between them."""
     digits = [f"digit-{each}" for each in range(10)]
     numbers = [f"number-{each}" for each in range(NUMBER_MAX + 1)]
     days = ["yesterday", "today", "tomorrow"]
     dates = [f"day-{each}" for each in range(1, 32)] + [f"month-{each}" for each in range(1, 13)]
     zero = ["digit-0"] if language == "tr" else ["oh", "am", "pm"]
-    return {"digits": digits, "number": numbers + digits, "clock": numbers + zero, "day": days + dates}[name]
+    keys = {
+        "digits": digits,
+        "number": numbers + digits,
+        "clock": numbers + zero,
+        "day": days + dates,
+        "names": ["and"],
+    }
+    return keys[name]
 
 
 def _minute(minute: int, language: str) -> list[str]:
@@ -90,13 +97,19 @@ def _words(language: str) -> dict[str, str]:
     ordinal = _ordinal_en if language == "en" else lambda value: number(value, language)
     dates = {f"day-{each}": ordinal(each) for each in range(1, 32)}
     months = {f"month-{at}": name for at, name in enumerate(_MONTHS[language], 1)}
-    return numbers | digits | dates | months | _DAYS[language]
+    return numbers | digits | dates | months | _OTHERS[language]
 
 
-_DAYS = {
-    "tr": {"yesterday": "dün", "today": "bugün", "tomorrow": "yarın"},
+_OTHERS = {
+    "tr": {"yesterday": "dün", "today": "bugün", "tomorrow": "yarın", "and": "ve"},
     "en": {
-        "yesterday": "yesterday", "today": "today", "tomorrow": "tomorrow", "oh": "oh", "am": "A M", "pm": "P M",
+        "yesterday": "yesterday", "today": "today", "tomorrow": "tomorrow", "oh": "oh", "am": "A M", "pm": "P M", "and": "and",
     },
+}  # fmt: skip
+# How a voice finds the sound of a place's Turkish letters.
+READ_AS = {
+    "en": str.maketrans({
+        "ş": "sh", "Ş": "Sh", "ç": "ch", "Ç": "Ch", "ı": "i", "İ": "I", "ğ": "g", "Ğ": "G", "ö": "o", "Ö": "O",
+    }),
 }  # fmt: skip
 WORDS: dict[str, dict[str, str]] = {language: _words(language) for language in _ONES}

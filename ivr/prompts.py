@@ -2,7 +2,9 @@
 
 A prompt is Jinja2 text that may hold `{{ fact | family }}` and nothing else; a family turns a value into words that are ready
 beforehand: `digits` (one by one), `number` (0 to 59), `clock`, `day` (today, tomorrow, a date; against the fact `now`) and `word`
-(the document's own prompt `word_<value>`). We walk Jinja's syntax tree ourselves: no expression is ever evaluated.
+(the document's own prompt `word_<value>`). `names` says names that no document knows (one a line: "Moda and Kars"); whoever hands such
+a fact in has had them spoken before, and a prompt whose names are empty is left out. We walk Jinja's syntax tree ourselves: no
+expression is ever evaluated.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from functools import lru_cache
 import jinja2
 from jinja2 import nodes
 
+from cti.names import fold
 from ivr import numerals
 from ivr.document import Document
 from ivr.graph import spoken
@@ -23,6 +26,8 @@ from ivr.nodes import Facts, Text, Value
 
 TEXT_MAX = 1000  # characters of one prompt, before and after its facts are in it
 DIGITS_MAX = 32  # of one value
+NAMES = "names"
+BETWEEN_NAMES = "\n"  # in a fact that is spoken as `names`
 
 _JINJA = jinja2.Environment(autoescape=False)
 
@@ -47,9 +52,13 @@ Words = Mapping[str, Text]  # the document's word_<value> prompts in one languag
 
 
 def pieces(prompt: Text, facts: Facts, *, key: str, words: Words) -> tuple[Piece, ...]:
-    """`prompt` with `facts`. Raises PromptError for a missing fact, and for a value that its family cannot say."""
+    """`prompt` with `facts`; nothing at all when it has names to say and there are none. Raises PromptError for a missing fact, and for
+    a value that its family cannot say."""
     said: list[Piece] = []
-    for part in parsed(prompt.text, key):
+    parts = parsed(prompt.text, key)
+    if any(isinstance(part, Slot) and part.family == NAMES and facts.get(part.fact) == "" for part in parts):
+        return ()
+    for part in parts:
         if isinstance(part, Slot):
             said += _FAMILIES[part.family](_value(part, facts, key), prompt.language, facts, words)
         elif part.key:
@@ -71,6 +80,16 @@ def digits(keys: str, language: str) -> tuple[Piece, ...]:
     """Keys one by one, as a caller pressed them; `*` and `#` are passed over. Turkish where `language` has no digits."""
     spoken_in = language if language in numerals.WORDS else "tr"
     return tuple(_piece(f"digit-{key}", spoken_in, key, glued=True) for key in keys if key in "0123456789")
+
+
+def names(value: str, language: str) -> tuple[Piece, ...]:
+    """The names of such a fact as they are spoken, with "and" before the last one. Raises PromptError."""
+    *others, last = (_name(each, language) for each in value.split(BETWEEN_NAMES))
+    if not others:
+        return (last,)
+    listed = [replace(each, shown=f"{each.shown},") for each in others[:-1]] + others[-1:]
+    joint = _piece("and", language, "")
+    return (*listed, replace(joint, shown=joint.text), last)
 
 
 class Book:
@@ -225,7 +244,13 @@ def _word(value: Value, language: str, facts: Facts, words: Words) -> list[Piece
     return [Piece(f"word_{value}", word.text, word.language, word.text)]
 
 
-_FAMILIES: dict[str, Family] = {"digits": _digits, "number": _number, "clock": _clock, "day": _day, "word": _word}
+def _names(value: Value, language: str, facts: Facts, words: Words) -> list[Piece]:
+    return list(names(str(value), language))
+
+
+_FAMILIES: dict[str, Family] = {
+    "digits": _digits, "number": _number, "clock": _clock, "day": _day, "word": _word, NAMES: _names,
+}  # fmt: skip
 
 
 def _moment(value: Value) -> dt.datetime:
@@ -240,6 +265,13 @@ def _piece(key: str, language: str, shown: str, *, glued: bool = False) -> Piece
     if words is None:
         raise PromptError(f"expected a language of {', '.join(numerals.WORDS)} for {key!r}, got {language!r}")
     return Piece(key, words[key], language, shown, glued)
+
+
+def _name(name: str, language: str) -> Piece:
+    """Its key is a file's name. A dash is for the eye: no voice shall make a minus of it."""
+    written = name.translate(numerals.READ_AS.get(language, {}))
+    key = re.sub("[^a-z0-9]+", "-", fold(name)).strip("-")
+    return Piece(f"name-{key or 'other'}", re.sub(r"[-_/\s]+", " ", written).strip(), language, name)
 
 
 def _possible(prompt: Text, key: str, words: Words) -> Iterable[Piece]:

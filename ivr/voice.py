@@ -96,6 +96,18 @@ class Voice:
         await self._make({piece: where for piece, where in wanted.items() if not where[0].is_file()}, say)
         for piece, name in static.items():
             _copy(wanted[piece][0], self._folder / f"{name}.wav")
+        self._ready(wanted)
+
+    async def add(self, pieces: Iterable[Piece]) -> None:
+        """These too from now on, while calls go on: each is there when it is spoken to its end. Raises cti.speech.SpeechError."""
+        wanted = {piece: self._source(piece) for piece in pieces if piece not in self._media}
+        if wanted:
+            await self._make(
+                {piece: where for piece, where in wanted.items() if not where[0].is_file()}, lambda line: None
+            )
+            self._ready(wanted)
+
+    def _ready(self, wanted: dict[Piece, tuple[Path, Path | None]]) -> None:
         self._media |= {piece: str(path.with_suffix("")) for piece, (path, _) in wanted.items()}
         self._write_index()
 

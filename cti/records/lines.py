@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from sqlalchemy import ForeignKey, Index, Integer, String, bindparam, exists, literal_column, select
+from sqlalchemy import ForeignKey, Index, Integer, String, bindparam, exists, func, literal_column, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
@@ -128,13 +128,22 @@ ENDING_WITH = (
     .limit(ENDING_MAX)
 )
 NEW_OUTAGES = (
-    select(Outage.area).where(IS_OPEN, Outage.started_at > bindparam("since")).order_by(Outage.started_at.desc())
+    select(Outage.area, Outage.started_at.label("at"))
+    .where(IS_OPEN, Outage.started_at > bindparam("since"))
+    .order_by(Outage.started_at.desc())
 )
 NEW_LINES = (
     select(Subscription.area)
     .join(LineState, LineState.subscription_id == Subscription.id)
     .where(IS_DOWN, LineState.since > bindparam("since"))
     .limit(1)
+)
+# Through every line that went down: not for a call to wait for.
+AREAS_OF_NEW_LINES = (
+    select(Subscription.area, func.max(LineState.since).label("at"))
+    .join(LineState, LineState.subscription_id == Subscription.id)
+    .where(IS_DOWN, LineState.since > bindparam("since"))
+    .group_by(Subscription.area)
 )
 
 
@@ -154,8 +163,11 @@ def lines_down(session: Session, now: dt.datetime, *, area: str = "") -> bool:
 
 
 def areas_down(session: Session, now: dt.datetime) -> tuple[str, ...]:
-    """The areas that such outages name, the newest first: for the question that names them."""
-    return tuple(dict.fromkeys(session.scalars(NEW_OUTAGES, {"now": now, "since": now - NARROW_WITHIN})))
+    """The areas of such outages and lines, the newest trouble first: for the question that names them. "" stands for lines that lie in
+    none. It takes the longer the more lines are down, so no call asks it (ivr/named_areas.py does)."""
+    since = {"now": now, "since": now - NARROW_WITHIN}
+    found = [*session.execute(NEW_OUTAGES, since), *session.execute(AREAS_OF_NEW_LINES, since)]
+    return tuple(dict.fromkeys(area for area, _ in sorted(found, key=lambda row: row.at, reverse=True)))
 
 
 def ending_with(session: Session, last_four: str, now: dt.datetime) -> list[Subscription]:

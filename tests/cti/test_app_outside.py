@@ -42,7 +42,7 @@ async def test_a_caller_nobody_knows_gets_a_name_and_a_message_its_way(sqlite_fi
         house.bus.subscribe(hear)
         now = house.clock()
         await house.db.work(lambda session: standing.load(session))
-        sending = asyncio.create_task(house.sender.run())
+        sending = asyncio.create_task(house.neighbours.sender.run())
         try:
             await house.db.work(arrived, Caller("1.1", "02125550100", MOBILE, ""), region="TR", now=now)
             point = await house.db.read(contact_points.find, "phone", MOBILE)
@@ -50,7 +50,6 @@ async def test_a_caller_nobody_knows_gets_a_name_and_a_message_its_way(sqlite_fi
             await house.db.work(
                 outbox.put, key="k", channel="sms", contact_point=point.id, purpose="ticket", text="x", now=now
             )
-            house.sender.wake()
             async with asyncio.timeout(10):
                 await done.wait()
         finally:

@@ -201,7 +201,7 @@ async def test_one_hanging_message_does_not_undo_what_was_sent_beside_it(any_db,
     assert [await state(any_db, each) for each in messages] == [("waiting", 1), *[("sent", 1)] * 3]
 
 
-async def test_it_looks_at_once_when_it_is_woken(db, now):
+async def test_what_is_put_into_the_outbox_while_it_runs_goes_out(db, now):
     """On one engine: the point is the task, not the tables."""
 
     def prepare(session):
@@ -214,7 +214,6 @@ async def test_it_looks_at_once_when_it_is_woken(db, now):
     async with http_server(accept) as server, sending(db, server, Clock(now)) as sender:
         running = asyncio.create_task(sender.run())
         message = await put(db, point, now)
-        sender.wake()
         async with asyncio.timeout(10):
             await told.wait()
         running.cancel()

@@ -57,6 +57,12 @@ def test_the_name_tells_engine_and_version(espeak):
     assert espeak.name.startswith("espeak-ng 1.")
 
 
+async def test_a_place_that_cannot_be_written_to_is_said(espeak, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SpeechError, match=r"expected to write out\.wav"):
+        await espeak.speak("Moda", "tr", tmp_path / "file" / "out.wav")
+
+
 async def test_what_cannot_be_spoken_leaves_no_file(espeak, tmp_path):
     for text, language in (("x" * 1001, "tr"), ("", "tr"), ("merhaba", "xx")):
         with pytest.raises(SpeechError, match="expected"):

@@ -135,6 +135,54 @@ async def test_what_an_unknown_caller_keys_is_kept_for_the_agent_and_masked_in_t
     assert "**********" in said
 
 
+STRANGER = "05325559999"
+QUESTION = ["tr-lines_down", "tr-last_four"]
+NAMED = ["tr-lines_down_in-1", "tr-name-moda", "tr-lines_down_in-2", "tr-last_four"]
+
+
+async def asked(house: dict[str, Any], arrival: Arrival, flow: store.Published, **more: Any) -> list[str]:
+    """What a stranger hears who reports a fault, or who is taken over at the question."""
+    line = FakeLine(*([HANG_UP] if "resumed" in more else ["1", HANG_UP]))
+    await conversation.run(line, arrival, **house, flow=flow, **more)
+    names = [name.rpartition("-")[0] or name for name in line.played]
+    return names if "resumed" in more else names[names.index("tr-stranger") + 1 :]
+
+
+async def test_a_stranger_is_asked_about_lines_in_the_areas_that_can_be_spoken_now(db, house, flow, now, voice):
+    await voice.add(prompts.names("Moda", "tr"))
+    await db.work(outages.open_outage, area="Moda", started_at=now, estimate_at=None, now=now)
+    arrival = await db.work(people.arrive, STRANGER, now)
+    assert await asked(house, arrival, flow, areas_down=lambda: "Moda") == NAMED
+
+
+async def test_nobody_is_asked_about_an_area_in_which_all_is_well_again(db, house, flow, now):
+    arrival = await db.work(people.arrive, STRANGER, now)
+    assert await asked(house, arrival, flow, areas_down=lambda: "Moda") == ["tr-customer_number"]
+
+
+async def test_while_no_area_can_be_spoken_the_question_names_none(db, house, flow, now):
+    await db.work(outages.open_outage, area="Moda", started_at=now, estimate_at=None, now=now)
+    assert await asked(house, await db.work(people.arrive, STRANGER, now), flow) == QUESTION
+
+
+async def test_who_takes_the_call_over_and_cannot_speak_the_area_asks_without_it(db, house, flow, now, voice):
+    await voice.add(prompts.names("Moda", "tr"))
+    await db.work(outages.open_outage, area="Moda", started_at=now, estimate_at=None, now=now)
+    arrival = await db.work(people.arrive, STRANGER, now)
+
+    class Died(BaseException):
+        pass
+
+    async def die(names):
+        if any("last_four" in name for name in names):
+            raise Died
+
+    with pytest.raises(Died):
+        await conversation.run(FakeLine("1", on_play=die), arrival, **house, flow=flow, areas_down=lambda: "Moda")
+    kept = await db.work(store.take, arrival.conversation)
+    assert await asked(house, arrival, flow, resumed=kept) == ["resumed_tr", "tr-last_four"]
+
+
 @pytest.mark.parametrize("keys", [(HANG_UP,), ("1", HANG_UP), ("1", "1", HANG_UP)])
 async def test_hanging_up_at_a_question_leaves_the_flow_there(db, house, flow, now, keys):
     arrival = await arrive(db, now)

@@ -59,6 +59,32 @@ def test_words_and_small_numbers():
 
 
 @pytest.mark.parametrize(
+    ("language", "areas", "keys", "heard", "shown"),
+    [
+        ("tr", "Moda", "name-moda", "Moda", "Moda"),
+        ("tr", "Moda\nKars", "name-moda and name-kars", "Moda ve Kars", "Moda ve Kars"),
+        ("en", "Moda\nKars\nRize", "name-moda name-kars and name-rize", "Moda Kars and Rize", "Moda, Kars and Rize"),
+        ("tr", "Kadıköy-3", "name-kadikoy-3", "Kadıköy 3", "Kadıköy-3"),
+        ("en", "İĞNEADA/Şişli_2", "name-igneada-sisli-2", "IGNEADA Shishli 2", "İĞNEADA/Şişli_2"),
+        ("tr", "../../etc; a=1&b", "name-etc-a-1-b", ".. .. etc; a=1&b", "../../etc; a=1&b"),
+        ("en", "القاهرة", "name-other", "القاهرة", "القاهرة"),
+    ],
+)
+def test_names_that_no_document_knows(language, areas, keys, heard, shown):
+    pieces = said("{{ areas | names }}", language, areas=areas)
+    assert pieces == prompts.names(areas, language)
+    assert " ".join(piece.key for piece in pieces) == keys
+    assert " ".join(piece.text for piece in pieces) == heard
+    assert prompts.text(pieces) == shown
+
+
+def test_without_names_nothing_of_the_prompt_is_said_but_a_fact_that_is_missing_is_an_error():
+    assert said("Now in {{ areas | names }}: {{ n | digits }}.", areas="", n="1") == ()
+    with pytest.raises(prompts.PromptError, match="expected the fact 'areas'"):
+        said("Now in {{ areas | names }}.")
+
+
+@pytest.mark.parametrize(
     ("text", "known"),
     [
         ("{{ n }}", {"n": "1"}), ("{{ n | upper }}", {"n": "1"}), ("{% for x in y %}{% endfor %}", {}), ("{{ 9 ** 9 ** 9 }}", {}),
@@ -91,6 +117,8 @@ def test_everything_the_shipped_flow_can_say_is_among_what_is_built(main_flow):
             if not key.startswith("word_") and not key.endswith("_text"):
                 needed = book.pieces(key, known, language)
                 assert set(needed) <= ready, key
+    areas = book.pieces("lines_down_in", {"areas_down": "Moda\nKars"}, "tr")
+    assert [piece.key for piece in areas if piece not in ready] == ["name-moda", "name-kars"]
 
 
 def test_numbers_in_words():

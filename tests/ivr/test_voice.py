@@ -45,6 +45,22 @@ async def test_only_what_is_missing_is_made(tmp_path):
     assert again.spoken == ["Merhaba."]
 
 
+async def test_pieces_are_added_while_calls_go_on_and_made_once(tmp_path):
+    synth = FakeSynth()
+    store = Voice(tmp_path, synth)
+    await store.build([HELLO], silent)
+    before = store.media([HELLO])
+    synth.spoken.clear()
+    moda = Piece("name-moda", "Moda", "tr")
+    for _ in range(2):
+        await store.add([HELLO, moda])
+    assert synth.spoken == ["Moda"]
+    assert contents(store.media([HELLO, moda])) == ["Merhaba.", "Moda"]
+    assert store.media([HELLO]) == before
+    index = json.loads((tmp_path / "index.json").read_text(encoding="utf-8"))
+    assert {"Moda", "Merhaba."} <= set(index.values())
+
+
 async def test_another_text_or_engine_is_another_file(tmp_path):
     store = Voice(tmp_path, FakeSynth())
     newer = FakeSynth()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import soundfile
 from sqlalchemy import delete, select, update
 
 from cti.app import utc_now
@@ -30,6 +33,8 @@ from cti.records import contact_points, guesses, lines, links
 from cti.records.contact_points import Link
 from cti.records.outages import Outage
 from cti.records.outbox import OutMessage
+from cti.speech import Espeak, SpeechError
+from ivr import voice
 from tests.live.site import LIMIT_S, Placed, Site
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio(loop_scope="module")]
@@ -40,6 +45,7 @@ BORN = "23041980"
 MOBILES = iter(f"0542555{each:04d}" for each in range(7000, 7999))
 TIMED = 5
 NOISE_S = 0.25
+SHORT_S = 0.2  # no piece of a prompt is as short
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")
@@ -189,6 +195,45 @@ async def answer_to(site: Site, tail: str) -> tuple[Sequence[str], float]:
     site.ari.before = lambda request: None
     assert refused.why == "wrong"
     return media, at_s - since_s
+
+
+async def test_the_question_names_the_area_of_the_lines_that_are_down(site: Site) -> None:
+    await goes_down(site, "FBR-100300")
+    async with asyncio.timeout(LIMIT_S):
+        while site.house.reception.areas.spoken != "Şişli-4":  # the node's own task looks every few seconds
+            await site.ask("core show uptime")
+    files, after_s = await question(site)
+    assert voice.names([each.stem for each in files]) == [
+        "tr-lines_down_in-1", "tr-name-sisli-4", "tr-lines_down_in-2", "tr-last_four",
+    ]  # fmt: skip
+    lengths_s = [soundfile.info(str(each)).duration for each in files]
+    assert min(lengths_s) > SHORT_S
+    assert after_s > sum(lengths_s) - SHORT_S, "Asterisk left one of them out"
+
+
+async def test_an_area_that_was_not_spoken_yet_is_not_named_and_nobody_waits_for_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def mute(self: Espeak, text: str, language: str, out: Path) -> None:
+        raise SpeechError("expected speech, the test wants none")
+
+    monkeypatch.setattr(Espeak, "speak", mute)
+    await goes_down(site, "FBR-100314")
+    assert not await site.house.reception.areas.look()
+    files, _ = await question(site)
+    assert voice.names([each.stem for each in files]) == ["tr-lines_down", "tr-last_four"]
+
+
+async def question(site: Site) -> tuple[list[Path], float]:
+    """What a stranger with a fault is asked, and how many seconds Asterisk took to play it to its end."""
+    since = len(site.ari.passed)
+    async with site.call(next(MOBILES), ["1"]):
+        asked = await site.ari.until(lambda each: each.is_play and "last_four" in str(each.message), since=since)
+        played = await site.ari.until(
+            lambda each: each.message["type"] == "PlaybackFinished" and "last_four" in str(each.message), since=since
+        )
+    media = json.loads(asked.message["message_body"])["media"]
+    return [Path(each.removeprefix("sound:") + ".wav") for each in media], played.at_s - asked.at_s
 
 
 async def test_a_disputed_link_stops_at_once_and_what_it_told_is_open_again(site: Site) -> None:

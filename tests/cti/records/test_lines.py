@@ -165,6 +165,19 @@ async def test_old_trouble_is_no_reason_to_ask_strangers_but_is_still_found(db):
     assert await ending(db, LAST_FOUR["k"]) == ["k-landline"]
 
 
+async def test_the_areas_of_lines_that_went_down_are_among_them(any_db):
+    town_ = await any_db.work(town)
+    await any_db.work(outages.open_outage, area="rize", started_at=NOW - HOUR, estimate_at=None, now=NOW)
+    for line, ago in (("a-dsl", 3 * HOUR), ("b-dsl", 2 * HOUR), ("k-dsl", MINUTE)):
+        await said(any_db, town_[line], at=NOW - ago)
+    assert await any_db.read(lines.areas_down, NOW) == ("kars", "rize", "moda")
+    await said(any_db, town_["a-tv"])
+    assert await any_db.read(lines.areas_down, NOW) == ("", "kars", "rize", "moda"), "a line that lies in no area"
+    for line in ("a-tv", "k-dsl"):
+        await said(any_db, town_[line], "up")
+    assert await any_db.read(lines.areas_down, NOW) == ("rize", "moda")
+
+
 async def test_the_areas_that_are_down_are_named_the_newest_first(db):
     await db.work(town)
     for area, ago in (("kars", 2 * HOUR), ("moda", HOUR), ("kars", MINUTE), ("moda", -HOUR)):
