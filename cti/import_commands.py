@@ -18,14 +18,17 @@ from cti.console import database, finish, say, settings
 from cti.records import batches, import_cleaning, import_mapping, import_undo, imports
 from cti.records.batches import Import, Overtaken
 from cti.records.import_mapping import Plan
+from cti.records.import_told import Outcome, Told
 from cti.records.imports import BadFile, Progress, Report
 
 app = typer.Typer(no_args_is_help=True, help="Data from elsewhere.")
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs: progress and report as JSON, one object a line.")]
+By = Annotated[str, typer.Option(help="In whose name, for the records.")]
 EXPECTED = (BadFile, Overtaken, LookupError, import_undo.NotUndone)
 NICE = 19  # the lowest
 GARBAGE_LOOKS = 50_000  # new objects between two searches for circles; Python's 700 are for programs that make some
-TOLD_EVERY_S = 0.5  # on a terminal, where the line is painted over
+TOLD_EVERY_S = 0.5  # on a terminal, where the line is painted over, and to programs
 LOGGED_EVERY_S = 10.0  # elsewhere
 
 
@@ -42,23 +45,25 @@ def customers(
         bool, typer.Option(help="Read and check everything, write nothing but FILE.rejected.csv.")
     ] = False,
     resume: Annotated[bool, typer.Option(help="Go on with an import of this file that was stopped.")] = False,
+    as_json: AsJson = False,
+    by: By = "import",
 ) -> None:
     """Parties with their subscriptions and numbers, from CSV. Rows that cannot be used go to FILE.rejected.csv."""
     chosen = settings()
 
     async def load() -> int:
         plan = await asyncio.to_thread(_plan, mapping) if mapping else None
-        bar, region = Bar(), chosen.default_region
+        bar, region = Spoken() if as_json else Bar(), chosen.default_region
         stand_back()
         async with database(chosen, bulk=True) as db:
             if dry_run:
                 report = await imports.check(db, file, region=region, now=utc_now(), plan=plan, progress=bar)
             else:
                 report = await imports.import_customers(
-                    db, file, region=region, now=utc_now(), say=say, plan=plan, resume=resume, progress=bar
+                    db, file, region=region, now=utc_now(), say=say, plan=plan, resume=resume, by=by, progress=bar
                 )
         bar.end()
-        for line in _told(report, file, dry_run=dry_run):
+        for line in [Told(outcome=Outcome.of(report)).line()] if as_json else _told(report, file, dry_run=dry_run):
             typer.echo(line)
         return 1 if report.left_out else 0
 
@@ -88,13 +93,16 @@ def listed() -> None:
 
 
 @app.command("undo")
-def undo(number: Annotated[int, typer.Argument(help="The import's number, see `santral import list`.")]) -> None:
+def undo(
+    number: Annotated[int, typer.Argument(help="The import's number, see `santral import list`.")],
+    by: By = "console",
+) -> None:
     """Take an import back: what nobody has used since is removed, its links end, the rest stays and is counted."""
     line = Line()
 
     async def take_back() -> None:
         async with database(settings()) as db:
-            undone = await import_undo.undo(db, number, by="console", now=utc_now(), progress=line)
+            undone = await import_undo.undo(db, number, by=by, now=utc_now(), progress=line)
         line.end()
         for name in undone.kept:
             typer.echo(f"{name}: {undone.removed.get(name, 0)} removed, {undone.kept[name]} stay")
@@ -128,6 +136,22 @@ class Line:
     def end(self) -> None:
         if self._painted:
             typer.echo("", err=True)
+
+
+class Spoken:
+    """For programs: a line of JSON on standard output now and then."""
+
+    def __init__(self) -> None:
+        self._told_at = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= TOLD_EVERY_S:
+            self._told_at = now
+            typer.echo(Told(progress=progress).line())
+
+    def end(self) -> None:
+        """The report comes next, on a line of its own as everything here."""
 
 
 class Bar(Line):

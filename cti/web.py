@@ -31,6 +31,9 @@ from cti.db import Database, DatabaseTimeout, Overloaded
 from cti.events import RecordsRead
 
 BODY_MAX_BYTES = 1024 * 1024
+FILE_MAX_BYTES = 1024**3
+# Routes that take a whole file, piece by piece, once they know who sends it.
+FILES = frozenset({("POST", "/api/v1/imports")})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 NOT_CACHED = ("text/html", "application/json", "application/problem+json", "text/csv")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -180,15 +183,17 @@ class Guard:
             request_id = secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
         send = _with_headers(send, scope)
-        kind = _refusal(scope, headers, self._settings)
+        size_max = FILE_MAX_BYTES if (scope["method"], scope["path"]) in FILES else BODY_MAX_BYTES
+        kind = _refusal(scope, headers, self._settings, size_max)
         if kind is None:
-            await self._app(scope, _bounded(receive), send)
+            await self._app(scope, _bounded(receive, size_max), send)
         else:
             language = language_of(headers.get("accept-language", ""), self._settings.language)
-            await problem_response(kind, language)(scope, receive, send)
+            told = f"expected at most {size_max} bytes, got {headers.get('content-length')}"
+            await problem_response(kind, language, told if kind == "too-large" else "")(scope, receive, send)
 
 
-def _refusal(scope: Scope, headers: Headers, settings: Settings) -> str | None:
+def _refusal(scope: Scope, headers: Headers, settings: Settings, size_max: int) -> str | None:
     """The kind of problem that keeps a request outside, or None."""
     if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
         return "bad-request"
@@ -197,7 +202,7 @@ def _refusal(scope: Scope, headers: Headers, settings: Settings) -> str | None:
     length = headers.get("content-length", "0")
     if not length.isascii() or not length.isdigit():
         return "bad-request"
-    return "too-large" if int(length) > BODY_MAX_BYTES else None
+    return "too-large" if int(length) > size_max else None
 
 
 def _from_here(headers: Headers, settings: Settings) -> bool:
@@ -228,7 +233,7 @@ def _protect(headers: MutableHeaders, scope: Scope) -> None:
     headers["x-request-id"] = scope["state"]["request_id"]
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, size_max: int) -> Receive:
     """For bodies that came without a length: the reader meets the Problem as soon as there is too much."""
     got = 0
 
@@ -236,8 +241,8 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal got
         message = await receive()
         got += len(message.get("body", b""))
-        if got > BODY_MAX_BYTES:
-            raise Problem("too-large", f"expected at most {BODY_MAX_BYTES} bytes")
+        if got > size_max:
+            raise Problem("too-large", f"expected at most {size_max} bytes, got more")
         return message
 
     return receiving

@@ -154,7 +154,7 @@ class InteractionReceived(Event):
 @dataclass(frozen=True, kw_only=True)
 class RecordsRead(Event):
     """Somebody looked at personal data: who, what, whose. `what` is party | timeline | recording | interactions | tickets |
-    calls | callbacks | message | number | link_proposals | merges."""
+    calls | callbacks | message | number | link_proposals | merges | imports."""
 
     type = "records.read"
     user: str

@@ -64,13 +64,14 @@ def shape(raw: str) -> str:
 def lines(cleaning: Cleaning, language: str = "en") -> Iterator[str]:
     """The report, for people: the commonest sort first."""
     for sort, count in sorted(cleaning.counts.items(), key=lambda each: (-each[1], each[0])):
-        yield f"{count:>10,}  {_words(sort, language)}"
+        yield f"{count:>10,}  {words(sort, language)}"
         yield from _examples(cleaning.examples.get(sort, ()))
 
 
-def _words(sort: str, language: str) -> str:
-    words = WORDS.get(language, WORDS["en"])
-    return words.get(sort) or numbers.REASONS.get(sort, {}).get(language, sort)
+def words(sort: str, language: str) -> str:
+    """What a sort is called by people."""
+    ours = WORDS.get(language, WORDS["en"])
+    return ours.get(sort) or numbers.REASONS.get(sort, {}).get(language, sort)
 
 
 def _examples(shown: Iterable[str]) -> Iterator[str]:
