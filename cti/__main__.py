@@ -225,6 +225,18 @@ def user_token(
     finish(run.add_token(settings(), name=name, role=role))
 
 
+@user_app.command("disable")
+def user_disable(name: str) -> None:
+    """Nobody gets in by this name any more; whoever is in by it is signed out at once."""
+    finish(run.end(settings(), auth.disable_user, name))
+
+
+@user_app.command("revoke")
+def user_revoke(name: str) -> None:
+    """The bearer tokens of this name are worth nothing any more."""
+    finish(run.end(settings(), auth.revoke_token, name))
+
+
 @config_app.command("show")
 def config_show() -> None:
     """Every setting with its value; secrets masked."""

@@ -192,10 +192,11 @@ def agents(session: Session) -> list[str]:
     return list(session.scalars(taking.order_by(UserRow.agent).distinct()))
 
 
-def disable_user(session: Session, name: str, now: dt.datetime) -> None:
-    """Nobody gets in by this name any more, and whoever is in is out."""
-    session.execute(update(UserRow).where(UserRow.name == name).values(disabled=True))
+def disable_user(session: Session, name: str, now: dt.datetime) -> bool:
+    """Nobody gets in by this name any more, and whoever is in is out. False: there is no such user."""
+    disabled = update(UserRow).where(UserRow.name == name).values(disabled=True)
     sign_out_everywhere(session, name, now)
+    return bool(session.scalars(disabled.returning(UserRow.id)).all())
 
 
 def sign_out_everywhere(session: Session, name: str, now: dt.datetime) -> None:
@@ -214,8 +215,10 @@ def add_token(session: Session, *, name: str, role: Role, now: dt.datetime) -> s
     return token
 
 
-def revoke_token(session: Session, name: str, now: dt.datetime) -> None:
-    session.execute(update(ApiToken).where(ApiToken.name == name).values(revoked_at=now))
+def revoke_token(session: Session, name: str, now: dt.datetime) -> bool:
+    """False: there is no token of that name which was worth something."""
+    valid = update(ApiToken).where(ApiToken.name == name, ApiToken.revoked_at.is_(None))
+    return bool(session.scalars(valid.values(revoked_at=now).returning(ApiToken.name)).all())
 
 
 def open_session(session: Session, user: str, *, idle_s: int, max_s: int, now: dt.datetime) -> str:

@@ -45,7 +45,7 @@ class _Made:
         return tuple(value for _, value in filled) if self.by_place else dict(filled)
 
 
-class Asked(Generic[Row]):
+class Prepared(Generic[Row]):
     """A statement whose parameters are `bindparam`s, those of an IN with `expanding=True`; `row` makes what is wanted of its columns."""
 
     def __init__(

@@ -26,7 +26,9 @@ class Policy:
     accept_by_agent: float = 0.8
     refuse: float = 0.03  # say no, and are not asked again that year; the others do not answer
     keyed: float = 0.5  # of calls from unlinked numbers: prove their subscription by keys
-    agent_if_known: float = 0.4  # of calls from linked numbers, and of those proved by keys: they reach an agent, who says who it was
+    agent_if_known: float = (
+        0.4  # of calls from linked numbers, and of those proved by keys: they reach an agent, who says who it was
+    )
     agent_if_unknown: float = 0.85  # of the others, whom no menu can serve
     mistaken: float = 0.01  # agents confirm whoever stood first
 

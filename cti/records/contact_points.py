@@ -13,11 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cti import numbers
-from cti.asked import Asked
 from cti.db import Base
 from cti.identity import Evidence, Identification, LinkFact, Person, decide
 from cti.ledger import uuid7
 from cti.numbers import Kind, Number
+from cti.prepared import Prepared
 from cti.records.evidence import evidence
 from cti.records.parties import where_known
 from cti.records.reach import Reach, Service, fact, reached
@@ -100,7 +100,7 @@ class Leading(NamedTuple):
 TO_POINT = (ContactPoint.kind == bindparam("kind"), ContactPoint.value == bindparam("value"))
 POINT = select(ContactPoint).where(*TO_POINT)
 LINKS_TO = select(Link).join(ContactPoint, ContactPoint.id == Link.contact_point_id).where(*TO_POINT).order_by(Link.id)
-LEADING = Asked(LINKS_TO.with_only_columns(*(getattr(Link, each) for each in Leading._fields)), Leading)
+LEADING = Prepared(LINKS_TO.with_only_columns(*(getattr(Link, each) for each in Leading._fields)), Leading)
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from sqlalchemy import bindparam, cast, literal, null, select, union_all
 from sqlalchemy.orm import Session
 
-from cti.asked import Asked
 from cti.db import UtcDateTime
 from cti.identity import Confirmed, Evidence, LinkFact, SubscriptionFact, matches
+from cti.prepared import Prepared
 from cti.records.conversations import Conversation
 from cti.records.lines import LineState
 from cti.records.outages import Outage
@@ -32,7 +32,7 @@ TALKS = (
     .limit(CONFIRMED_MAX)
     .subquery()
 )
-KNOWN = Asked(
+KNOWN = Prepared(
     union_all(
         select(TALKS.c.what, TALKS.c.who, TALKS.c.kind, TALKS.c.at),
         select(literal(TICKET), Ticket.subscription_id, literal(""), NEVER).where(

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from cti.asked import Asked
 from cti.identity import SubscriptionFact
+from cti.prepared import Prepared
 from cti.records.parties import SUBSCRIPTIONS_MAX, Household, HouseholdMember, Party, Subscription
 
 
@@ -48,13 +48,13 @@ class Reach:
 
 NOBODY = ""  # whose id this is
 SERVICE = select(*(getattr(Subscription, each) for each in Service._fields)).where(Subscription.status != "ended")
-NAMED = Asked(SERVICE.where(Subscription.id.in_(bindparam("ids", expanding=True))), Service)
+NAMED = Prepared(SERVICE.where(Subscription.id.in_(bindparam("ids", expanding=True))), Service)
 # As one list: PostgreSQL would read all households for an OR of two.
 THEIR_HOMES = union_all(
     select(HouseholdMember.household_id).where(HouseholdMember.party_id.in_(bindparam("parties", expanding=True))),
     select(Household.id).where(Household.id.in_(bindparam("homes", expanding=True))),
 )
-AT_HOME = Asked(
+AT_HOME = Prepared(
     select(Household.id, Household.label, Party.id, Party.name)
     .outerjoin(HouseholdMember, HouseholdMember.household_id == Household.id)
     .outerjoin(Party, Party.id == HouseholdMember.party_id)
@@ -64,7 +64,7 @@ AT_HOME = Asked(
     ),
     lambda household, label, party, name: (household, label, party, name),
 )
-SERVICES = Asked(
+SERVICES = Prepared(
     SERVICE.where(
         Subscription.holder_id.in_(bindparam("holders", expanding=True))
         | Subscription.household_id.in_(bindparam("homes", expanding=True))

@@ -156,7 +156,8 @@ async def test_a_user_who_is_signed_out_everywhere_is_out_at_once(house, page):
 
 async def test_a_disabled_user_is_out_and_stays_out(house, page):
     await sign_in(page)
-    await house.db.work(auth.disable_user, "ayse", house.now)
+    assert await house.db.work(auth.disable_user, "ayse", house.now) is True
+    assert await house.db.work(auth.disable_user, "nobody", house.now) is False
     assert (await page.get("/anybody")).status_code == 401
     assert (await sign_in(page)).status_code == 401
 
@@ -227,7 +228,8 @@ async def test_a_token_opens_what_its_role_may_without_an_origin(house, program,
     bearer = {"authorization": f"Bearer {token}"}
     assert (await program.post("/machine", headers=bearer)).json() is True
     assert (await program.get("/chiefs", headers=bearer)).status_code == 403
-    await house.db.work(auth.revoke_token, "crm", house.now)
+    assert await house.db.work(auth.revoke_token, "crm", house.now) is True
+    assert await house.db.work(auth.revoke_token, "crm", house.now) is False, "it is worth nothing already"
     assert (await program.post("/machine", headers=bearer)).status_code == 401
 
 
