@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 PIECE_MAX_S = 60.0  # a sender who is silent for longer has gone; nobody else could import meanwhile
 STOP_MAX_S = 5.0
+KEPT = dt.timedelta(days=30)  # what is left of a run that ended longer ago is removed: names and numbers of customers
 BLOCK_BYTES = 1 << 20
 HEADER_BYTES = 64 * 1024  # the line of column names and the first row
 NAME_MAX = 60  # characters; with our ending in UTF-8 at most 253 bytes, and a file system takes 255
@@ -156,6 +157,7 @@ class Runs:
         LookupError for a mapping that nobody sent. Of a file that is refused nothing stays."""
         self._take(Doing(sent.id, "import"))
         try:
+            await asyncio.to_thread(self._sweep)
             run = await self._received(pieces, sent)
             if (begun := await self._begun(run)) is not None:
                 raise Begun(begun)
@@ -305,9 +307,11 @@ class Runs:
         return sorted((run for run in found if run), key=lambda run: (run.at, run.id), reverse=True)
 
     def _sweep(self) -> None:
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)  # names and numbers of customers lie here
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        old = {run.id for run in self._all() if run.ended_at and self._clock() - run.ended_at > KEPT}
         for folder in self._home.iterdir():
-            if folder.name != "mappings" and not (folder / "run.json").exists():
+            is_half = folder.name != "mappings" and not (folder / "run.json").exists()
+            if is_half or folder.name in old:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

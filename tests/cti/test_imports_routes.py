@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import datetime as dt
 import io
 import os
 import signal
@@ -268,3 +269,15 @@ async def test_imports_are_for_supervisors_and_administrators(desk, now, method,
 )  # fmt: skip
 def test_a_files_name_is_never_a_path(name, kept):
     assert import_runs.safe_name(name) == kept
+
+
+async def test_what_is_left_of_an_import_goes_after_a_month(desk, tmp_path, monkeypatch):
+    first = await desk.ended(await desk.send(SMALL))
+    assert len(list(tmp_path.rglob("*.rejected.csv"))) == 1
+    second = await desk.ended(await desk.send(SMALL.replace("3,Cem", "4,Ece")))
+    assert len(list(tmp_path.rglob("*.rejected.csv"))) == 2, "not yet"
+    monkeypatch.setattr(import_runs, "KEPT", -dt.timedelta(seconds=1))
+    third = await desk.ended(await desk.send(SMALL.replace("3,Cem", "5,Can")))
+    assert [path.parent.parent.name for path in tmp_path.rglob("*.rejected.csv")] == [third["id"]]
+    for gone in (first, second):
+        assert (await desk.client.get(f"{URL}/{gone['id']}")).status_code == 404
