@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import DateTime, MetaData, create_engine, text
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -242,16 +242,16 @@ class _Sqlite:
 
 
 class _Postgres:
+    """Reads have connections of their own: they begin as they will be used, and are not asked before each use whether they still live, for
+    that would take as long as what is asked. A read whose connection was lost is done again on another."""
+
     def __init__(self, owner: Database) -> None:
         self._owner = owner
-        self._engine = create_async_engine(
-            owner.url,
-            pool_size=READERS * 2,
-            max_overflow=READERS,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args={"options": POSTGRES_OPTIONS},
-        )
+        options: dict[str, Any] = {"hide_parameters": True, "connect_args": {"options": POSTGRES_OPTIONS}}
+        self._engine = create_async_engine(owner.url, pool_size=READERS, max_overflow=READERS, pool_pre_ping=True, **options)
+        self._reads = create_async_engine(
+            owner.url, pool_size=READERS * 2, max_overflow=0, isolation_level="REPEATABLE READ", **options
+        )  # a read sees one moment in all its queries
         self._order = asyncio.Lock()
         self._working = 0
 
@@ -290,11 +290,18 @@ class _Postgres:
 
     async def read(self, run: Callable[[Session], T]) -> T:
         async def reading() -> T:
-            async with self._engine.connect() as connection:
-                await connection.execution_options(isolation_level="REPEATABLE READ")  # one moment for all its queries
+            async with self._reads.connect() as connection:
                 return await connection.run_sync(lambda sync: _in_session(sync, run))
 
-        return await _in_time(self._apart(reading()))
+        async def until_read() -> T:
+            try:
+                return await reading()
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            return await reading()
+
+        return await _in_time(self._apart(until_read()))
 
     async def hold(self, lock: int) -> None:
         async with self._engine.connect() as connection:
@@ -322,6 +329,7 @@ class _Postgres:
 
     async def close(self) -> None:
         await self._engine.dispose()
+        await self._reads.dispose()
 
 
 def _may_go_better(error: Exception) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from sqlalchemy import event, func, select, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 import cti.db
@@ -366,3 +366,24 @@ async def test_postgresql_that_ended_our_transaction_or_takes_no_writing_is_away
         await pg.work(work, str(pg.url))
     await pg.work(add, "two")
     assert await pg.read(names) == ["two"]
+
+
+async def test_a_read_whose_connection_was_lost_is_done_again(pg):
+    def me(session):
+        return session.scalar(text("SELECT pg_backend_pid()"))
+
+    lost = await pg.read(me)
+    await pg.work(lambda session: session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": lost}).all())
+    assert await pg.read(me) != lost
+
+
+async def test_a_read_that_is_wrong_is_not_done_again(pg):
+    asked = []
+
+    def wrong(session):
+        asked.append(session.scalar(text("SHOW transaction_isolation")))
+        session.execute(text("SELECT 1 FROM nothing"))
+
+    with pytest.raises(ProgrammingError):
+        await pg.read(wrong)
+    assert asked == ["repeatable read"]
