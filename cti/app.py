@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from cti import ledger, migrations, numbers, tending
+from cti import ledger, migrations, numbers
 from cti.asterisk.agi import Agi, identify_script
 from cti.asterisk.ami import Ami, AmiDown
 from cti.asterisk.ari import Ari
@@ -38,6 +38,7 @@ from cti.reception import Means, Reception
 from cti.reconcile import Reconciler
 from cti.records import contact_points, standing
 from cti.switchboard import Switchboard
+from cti.tending import Tending
 from cti.wrap_up import WrapUp
 from ivr import store as flows
 from ivr.voice import Voice
@@ -106,6 +107,7 @@ class House:
             settings, self.db, voice, self.journal, self.metrics, self.clock, lambda: self.degraded.away, self.dead_man.renew,
         ))  # fmt: skip
         self.neighbours = Neighbours(settings, self.db, self.clock)
+        self.tending = Tending(self.db, self.clock, unseen_days=settings.link_unseen_days)
         self.reconciler = Reconciler(
             self.db, self.switchboard, clock=self.clock, switch_started_at=self.ari.switch_started_at,
             prefix=f"{settings.switch}-" if settings.switch else "",
@@ -167,7 +169,7 @@ class House:
         works = {
             "ari": self.ari.run(), "ami": self.ami.run(), "dead-man": self.dead_man.run(), "switchboard": self.switchboard.run(),
             "hub": self.hub.run(), "sign-ins": self.sign_ins.run(), "recordings": self.recorder.run(), "wrap-up": self.wrap_up.run(),
-            "sender": self.neighbours.sender.run(), "tending": tending.run(self.db, self.clock, unseen_days=self.settings.link_unseen_days),
+            "sender": self.neighbours.sender.run(), "tending": self.tending.run(),
             "resync": self._resync(), "bus": self.bus.run(), "degraded": self.degraded.run(), "attendance": self.attendance.run(),
             "areas": self.reception.areas.run(),
         }  # fmt: skip

@@ -248,7 +248,9 @@ class _Postgres:
     def __init__(self, owner: Database) -> None:
         self._owner = owner
         options: dict[str, Any] = {"hide_parameters": True, "connect_args": {"options": POSTGRES_OPTIONS}}
-        self._engine = create_async_engine(owner.url, pool_size=READERS, max_overflow=READERS, pool_pre_ping=True, **options)
+        self._engine = create_async_engine(
+            owner.url, pool_size=READERS, max_overflow=READERS, pool_pre_ping=True, **options
+        )
         self._reads = create_async_engine(
             owner.url, pool_size=READERS * 2, max_overflow=0, isolation_level="REPEATABLE READ", **options
         )  # a read sees one moment in all its queries

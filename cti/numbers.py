@@ -103,6 +103,11 @@ def parse(raw: str, region: str, area: str = "", *, from_trunk: bool = False) ->
     form = number_fast.reader(region.upper())(raw)
     if form is not None:
         return Number(raw, Kind.E164, form, region.upper())
+    return parse_carefully(raw, region, area, from_trunk=from_trunk)
+
+
+def parse_carefully(raw: str, region: str, area: str = "", *, from_trunk: bool = False) -> Number:
+    """The same for any text, without the quick look at what is written plainly; it is what that look is held against."""
     kept = raw[:RAW_MAX].replace("\0", "").encode("utf-8", "replace").decode()
     text = _clean(raw)
     if len(text) > READ_MAX:

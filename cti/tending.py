@@ -1,8 +1,8 @@
 """What happens by itself: links of numbers end that nobody was met on for too long, proposals lapse that nobody decided, old counts of
 guesses are forgotten, and whoever we may know already is proposed to be merged.
 
-Every node does this once an hour; doing it twice does no harm. Looking for old links goes through all of them, and looking for namesakes
-through all names, so they are done in one hour of the night, by a reader; the writer only writes what was found.
+Every node does this once an hour; doing it twice does no harm. Looking for old links goes through all of them, so it is done in one
+hour of the night, by a reader; the writer only ends what was found.
 """
 
 from __future__ import annotations
@@ -15,26 +15,17 @@ from typing import NamedTuple
 import structlog
 
 from cti.db import AWAY, Database
+from cti.ledger import uuid7
 from cti.records import alike, guesses, links, merge_proposals, proposals
 
 EVERY_S = 3600.0
 AT_ONCE = 500  # of a kind in one piece of work: calls wait no longer for it than for another call
 ROUNDS_MAX = 20  # in one hour; what is left over has waited for years and waits one night more
-NIGHT_MAX = 200  # parties that are looked at in one night
-YESTERDAY = dt.timedelta(hours=25)  # with the hour that the round may be late
+LOOKED_AT_ONCE = 100  # parties that are compared in one round
+LOOKED_BACK = dt.timedelta(days=7)
 NIGHT_HOUR_UTC = 1  # four o'clock in Istanbul
 
 log = structlog.get_logger(__name__)
-
-
-async def run(db: Database, clock: Callable[[], dt.datetime], *, unseen_days: int) -> None:
-    """Until cancelled; an hour in which the database is away is passed over."""
-    while True:
-        try:
-            await tend(db, clock, unseen_days=unseen_days)
-        except AWAY as error:
-            log.warning("tending.missed", error=type(error).__name__)
-        await asyncio.sleep(EVERY_S)
 
 
 class Tended(NamedTuple):
@@ -45,16 +36,46 @@ class Tended(NamedTuple):
     merges_proposed: int
 
 
-async def tend(db: Database, clock: Callable[[], dt.datetime], *, unseen_days: int) -> Tended:
-    """One round."""
-    lapsed = await _lapse(db, clock())
-    await db.work(guesses.forget, clock())
-    is_night = clock().hour == NIGHT_HOUR_UTC
-    expired = await _expire(db, clock(), unseen_days) if is_night else 0
-    alike_ones = await _propose_merges(db, clock()) if is_night else 0
-    if lapsed or expired or alike_ones:
-        log.info("tending.done", links_expired=expired, proposals_lapsed=lapsed, merges_proposed=alike_ones)
-    return Tended(expired, lapsed, alike_ones)
+class Tending:
+    """One node's rounds. What it has looked at is forgotten when the node ends: the next life begins a week back, and proposes nothing
+    twice."""
+
+    def __init__(self, db: Database, clock: Callable[[], dt.datetime], *, unseen_days: int) -> None:
+        self._db, self._clock, self._unseen_days = db, clock, unseen_days
+        self._looked = uuid7(clock() - LOOKED_BACK)  # the mark of what was compared last
+
+    async def run(self) -> None:
+        """Until cancelled; an hour in which the database is away is passed over."""
+        while True:
+            try:
+                await self.round()
+            except AWAY as error:
+                log.warning("tending.missed", error=type(error).__name__)
+            await asyncio.sleep(EVERY_S)
+
+    async def round(self) -> Tended:
+        lapsed = await _lapse(self._db, self._clock())
+        await self._db.work(guesses.forget, self._clock())
+        is_night = self._clock().hour == NIGHT_HOUR_UTC
+        expired = await _expire(self._db, self._clock(), self._unseen_days) if is_night else 0
+        done = Tended(expired, lapsed, await self._propose_merges())
+        if any(done):
+            log.info("tending.done", **done._asdict())
+        return done
+
+    async def _propose_merges(self) -> int:
+        """Of whom we learned something since the last round: whether we know them already. Looking reads whole indexes, so no writer
+        waits for it, and it is done for few in one round; the others' turn is in the next."""
+        total = 0
+        for mark, party in await self._db.read(alike.learned_after, self._looked, limit=LOOKED_AT_ONCE):
+            try:
+                found = await self._db.read(alike.candidates_for, party)
+            except LookupError:  # gone since
+                found = []
+            if found:
+                total += len(await self._db.work(merge_proposals.propose_for, party, found, now=self._clock()))
+            self._looked = mark
+        return total
 
 
 async def _lapse(db: Database, now: dt.datetime) -> int:
@@ -75,14 +96,4 @@ async def _expire(db: Database, now: dt.datetime, unseen_days: int) -> int:
             total += await db.work(links.expire, now, unseen_days=unseen_days, limit=AT_ONCE, among=old)
         if len(old) < AT_ONCE:
             break
-    return total
-
-
-async def _propose_merges(db: Database, now: dt.datetime) -> int:
-    """Of whom we learned something since yesterday: whether we know them already. Looking reads whole indexes, so no writer waits for it;
-    what is beyond NIGHT_MAX is left to `santral parties duplicates`, which compares everybody."""
-    total = 0
-    for party in await db.read(alike.new_since, now - YESTERDAY, limit=NIGHT_MAX):
-        if found := await db.read(alike.candidates_for, party):
-            total += len(await db.work(merge_proposals.propose_for, party, found, now=now))
     return total

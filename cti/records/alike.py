@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ from sqlalchemy.orm import Session
 
 from cti.duplicates import PROPOSE_AT, Profile, Score, score
 from cti.identity import MATCHING_STATES
-from cti.ledger import uuid7
 from cti.names import fold
 from cti.records.contact_points import ContactPoint, Link
 from cti.records.parties import HouseholdMember, Party, Subscription, current
 
 PAGE = 5000  # parties in one read
 MET_MAX = 200  # parties that are looked at for one; a number with more belongs to a company or a switchboard
-NAMED_MAX = 5000  # namesakes whose birth dates are looked at
+NAMED_AT_ONCE = 5000  # namesakes whose birth dates are looked at together
 USED_BY_MORE_THAN = 2  # parties: then a contact point tells nobody apart
 OWN_ROLES = ("owner", "user", "work")
 
@@ -45,14 +43,18 @@ def candidates_for(session: Session, party_id: str, *, limit: int = 10) -> list[
     return sorted(likely, key=lambda each: (-each.score.value, each.party))[:limit]
 
 
-def new_since(session: Session, since: dt.datetime, *, limit: int) -> list[str]:
-    """Parties of whom something was learned since then that may show that we know them already: they are new, or have a new contact
-    point; the oldest first. What an import brought is compared in bulk (cti/dedup.py)."""
-    after = uuid7(since)[:13]  # ids begin with the time at which they were made
-    made = select(Party.id).where(Party.id >= after, Party.batch.is_(None), Party.merged_into_id.is_(None))
-    linked = select(Link.party_id).where(Link.id >= after, Link.batch.is_(None), Link.party_id.is_not(None), _counts())
-    query = select(made.union(linked).subquery().c.id).order_by("id").limit(limit)
-    return list(session.scalars(query))
+def learned_after(session: Session, mark: str, *, limit: int) -> list[tuple[str, str]]:
+    """What was learned since `mark` that may show that we know a party already, each with its own mark, the oldest first: the party is
+    new, or has a new contact point. Marks are ids, which begin with their time. What an import brought is compared in bulk
+    (cti/dedup.py)."""
+    made = select(Party.id.label("mark"), Party.id.label("party")).where(
+        Party.id > mark, Party.batch.is_(None), Party.merged_into_id.is_(None)
+    )
+    linked = select(Link.id, Link.party_id).where(
+        Link.id > mark, Link.batch.is_(None), Link.party_id.is_not(None), _counts()
+    )
+    query = made.union_all(linked).order_by("mark").limit(limit)
+    return [(row.mark, row.party) for row in session.execute(query)]
 
 
 def profiles(session: Session, ids: Collection[str]) -> dict[str, Profile]:
@@ -99,13 +101,25 @@ def _namesakes(session: Session, party_id: str) -> Iterator[str]:
     if own is None or not name:
         return
     begins = (Party.search_text == name) | Party.search_text.startswith(f"{name} ", autoescape=True)
-    named = session.scalars(select(Party.id).where(begins, Party.id != party_id).order_by(Party.id).limit(NAMED_MAX))
-    query = select(Party.id, Party.name).where(Party.id.in_(named.all()))
-    if own.birth_date:
-        query = query.where((Party.birth_date == own.birth_date) | Party.birth_date.is_(None))
-    for found, written in session.execute(query.order_by(Party.id).limit(MET_MAX)):
-        if fold(written) == name:
-            yield found
+    after, found = "", 0
+    while found < MET_MAX:
+        page = (
+            select(Party.id)
+            .where(begins, Party.id > after, Party.id != party_id)
+            .order_by(Party.id)
+            .limit(NAMED_AT_ONCE)
+        )
+        ids = session.scalars(page).all()
+        query = select(Party.id, Party.name).where(Party.id.in_(ids)).order_by(Party.id)
+        if own.birth_date:
+            query = query.where((Party.birth_date == own.birth_date) | Party.birth_date.is_(None))
+        for each, written in session.execute(query):
+            if fold(written) == name:
+                found += 1
+                yield each
+        if len(ids) < NAMED_AT_ONCE:
+            return
+        after = ids[-1]
 
 
 def _counts() -> ColumnElement[bool]:

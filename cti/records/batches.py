@@ -61,6 +61,12 @@ def unfinished(session: Session, checksum: str, mapping: Mapping[str, Any]) -> I
     return next((each for each in session.scalars(query) if each.mapping == dict(mapping)), None)
 
 
+def done(session: Session, checksum: str, mapping: Mapping[str, Any]) -> Import | None:
+    """The newest import of this very file, with this mapping, that was read to its end."""
+    query = select(Import).where(Import.checksum == checksum, Import.state == "done").order_by(Import.id.desc())
+    return next((each for each in session.scalars(query) if each.mapping == dict(mapping)), None)
+
+
 def advance(session: Session, batch: int, *, seen: int, line: int, counts: Mapping[str, int]) -> None:
     """Everything up to `line` is in. Overtaken when the import does not stand at the line `seen` any more."""
     stands = (Import.id == batch, Import.line == seen, Import.state == "running")

@@ -100,7 +100,10 @@ class Leading(NamedTuple):
 TO_POINT = (ContactPoint.kind == bindparam("kind"), ContactPoint.value == bindparam("value"))
 POINT = select(ContactPoint).where(*TO_POINT)
 LINKS_TO = select(Link).join(ContactPoint, ContactPoint.id == Link.contact_point_id).where(*TO_POINT).order_by(Link.id)
-LEADING = Prepared(LINKS_TO.with_only_columns(*(getattr(Link, each) for each in Leading._fields)), Leading)
+LINKS_MAX = 500  # of one contact point that are looked at, the oldest; a number with more was made up for a list, and is nobody's
+LEADING = Prepared(
+    LINKS_TO.with_only_columns(*(getattr(Link, each) for each in Leading._fields)).limit(LINKS_MAX), Leading
+)
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 

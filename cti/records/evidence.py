@@ -14,6 +14,7 @@ from cti.prepared import Prepared
 from cti.records.conversations import Conversation
 from cti.records.lines import LineState
 from cti.records.outages import Outage
+from cti.records.reach import some
 from cti.records.tickets import Ticket
 
 CONFIRMED_MAX = 50  # earlier talks on one number that are looked at, the newest; older habits may have changed
@@ -61,8 +62,8 @@ def evidence(session: Session, value: str, links: Iterable[LinkFact], given: Evi
     carriers = {each.depends_on for each in reached.values() if each.depends_on}
     areas = {each.area for each in reached.values() if each.area}
     rows = KNOWN.rows(
-        session, value=value, reached=list(reached) or [""], lines=[*reached.keys() | carriers] or [""],
-        areas=list(areas) or [""], now=given.now,
+        session, value=value, reached=some(reached), lines=some(reached.keys() | carriers),
+        areas=some(areas), now=given.now,
     )  # fmt: skip
     outages = [(area, kind) for what, area, kind, _ in rows if what == OUTAGE]
     hit = {id_ for id_, each in reached.items() if any(_hits(outage, each) for outage in outages)}
@@ -83,4 +84,4 @@ def with_carried(down: Collection[str], reached: Mapping[str, SubscriptionFact])
 
 def _hits(outage: tuple[str, str], subscription: SubscriptionFact) -> bool:
     area, kind = outage
-    return area == subscription.area and kind in ("", subscription.kind)
+    return area == subscription.area != "" and kind in ("", subscription.kind)

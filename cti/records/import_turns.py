@@ -21,6 +21,7 @@ GAP_S = (
 )
 REST = 6.0  # beside others: after a piece it rests for so many times as long as the piece took
 BESIDE_S = 60.0  # so long after somebody else's last piece of work it takes him to be there still
+ONCE_S = 5.0  # the same when it was a single one: somebody signed in, a call makes several
 # Pages of the log after which it is carried over into the tables. Few at a time are no more than a blink of the disk; many spare it
 # those that were written several times.
 PAGES_BESIDE, PAGES_ALONE = 250, 32_000
@@ -35,6 +36,7 @@ class Turns:
     version: int | None = (
         None  # of the database, as its last piece saw it: SQLite changes it when another connection commits
     )
+    seen_at: float = -BESIDE_S  # time.monotonic() of their last piece of work
     others_until: float = 0.0  # time.monotonic() until which others count as being there
 
     @property
@@ -54,7 +56,9 @@ class Turns:
             return
         version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
         if self.version not in (None, version):
-            self.others_until = time.monotonic() + BESIDE_S
+            now = time.monotonic()
+            again = now - self.seen_at < BESIDE_S / 2
+            self.others_until, self.seen_at = max(self.others_until, now + (BESIDE_S if again else ONCE_S)), now
         self.version = version
         connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={PAGES_BESIDE if self.beside else PAGES_ALONE}")
 

@@ -151,7 +151,7 @@ class Importer:
 
     def _trusts(self, batch: Ahead) -> bool:
         is_new = batch.first > self.line and not self.waiting.has(batch.services)
-        return self.trusting and is_new and bool(batch.new) and self.piece_rows >= PIECE_FIRST
+        return self.trusting and is_new and bool(batch.new)
 
     async def _unseen(self) -> None:
         """The batches that were planned ahead as one piece; the careful way, when something of them is there."""
@@ -269,8 +269,12 @@ async def _after(
 ) -> tuple[int, dt.datetime]:
     """The line after which an import goes on, and its moment: ids tell what an import brought (import_undo), so none may be older than
     it. Unfinished when one was begun and nobody asked to go on with it."""
-    there = await db.read(batches.unfinished, source.checksum, plan.source if plan else {})
+    mapping = plan.source if plan else {}
+    there = await db.read(batches.unfinished, source.checksum, mapping)
     if there is None:
+        ended = await db.read(batches.done, source.checksum, mapping) if resume else None
+        if ended:
+            raise BadFile(f"expected a file whose import stopped, import {ended.id} of this one is done")
         return 0, now
     if not resume:
         raise Unfinished(

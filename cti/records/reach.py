@@ -46,7 +46,7 @@ class Reach:
         return subscription.id
 
 
-NOBODY = ""  # whose id this is
+NOBODY = "-"  # whose id this is, and the area of no place
 SERVICE = select(*(getattr(Subscription, each) for each in Service._fields)).where(Subscription.status != "ended")
 NAMED = Prepared(SERVICE.where(Subscription.id.in_(bindparam("ids", expanding=True))), Service)
 # As one list: PostgreSQL would read all households for an OR of two.
@@ -86,7 +86,7 @@ def reached(
     members: dict[str, list[str]] = {}
     names: dict[str, str] = {}
     for home, label, party, name in AT_HOME.rows(
-        session, homes=_some(known), parties=_some(parties), holders=_some(holders)
+        session, homes=some(known), parties=some(parties), holders=some(holders)
     ):
         if home:
             labels[home] = label
@@ -103,13 +103,13 @@ def reached(
 def _services(
     session: Session, named: Iterable[Service], holders: Collection[str], home_ids: Collection[str]
 ) -> dict[str, Service]:
-    theirs = SERVICES.rows(session, holders=_some(holders), homes=_some(home_ids))
+    theirs = SERVICES.rows(session, holders=some(holders), homes=some(home_ids))
     found = {each.id: each for each in [*named, *theirs]}
     ordered = sorted(found.values(), key=lambda each: (each.depends_on_id is not None, each.number))
     return {each.id: each for each in ordered}
 
 
-def _some(ids: Collection[str]) -> list[str]:
+def some(ids: Collection[str]) -> list[str]:
     """For an IN, which must not be empty."""
     return list(ids) or [NOBODY]
 

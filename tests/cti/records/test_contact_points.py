@@ -14,7 +14,7 @@ from cti.events import LinkEnded, LinkMade
 from cti.identity import Evidence, Identification, Level, Outcome
 from cti.numbers import parse
 from cti.records import evidence, parties
-from cti.records.contact_points import ContactPoint, Link, ensure, identify, links_of, of_party
+from cti.records.contact_points import LINKS_MAX, ContactPoint, Link, ensure, identify, links_of, of_party
 from cti.records.conversations import Conversation
 from cti.records.links import end_link, link
 from cti.records.outages import Outage
@@ -284,3 +284,22 @@ async def test_a_link_has_exactly_one_other_end(db):
             await db.work(number_of, HIS, role="owner", **ends)
     with pytest.raises(ValueError, match="expected a state of"):
         await db.work(number_of, HIS, role="owner", party=home.ali, state="sure")
+
+
+async def test_a_number_that_was_made_up_for_a_list_is_looked_at_in_part(any_db, now):
+    """Placeholders such as 0555 555 55 55 have thousands of links; the first ones show already that it is nobody's."""
+
+    def many(session):
+        point = ensure(session, "phone", "0555 555 55 55", now=now)
+        people = [parties.add_party(session, name=f"P {each}", source="test", now=now).id for each in range(600)]
+        session.flush()
+        session.add_all(
+            Link(
+                id=f"{each:036}", contact_point_id=point.id, party_id=who, role="owner", source="import", valid_from=now
+            )
+            for each, who in enumerate(people)
+        )
+
+    await any_db.work(many)
+    found = await any_db.read(identify, parse("05555555555", "TR"), now)
+    assert (found.outcome, len(found.candidates)) == (Outcome.AMBIGUOUS, LINKS_MAX)

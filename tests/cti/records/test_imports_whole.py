@@ -111,6 +111,9 @@ async def test_a_killed_import_goes_on_where_it_stopped_and_brings_nothing_twice
     )
     assert waiting == {f"S{n}" for n in range(0, 40, 5) if n % 7 != 3 and (n + 20) % 7 != 3}
     assert (await db.read(batches.the, number(report))).state == "done"
+    with pytest.raises(BadFile, match=f"import {number(report)} of this one is done"):
+        await load(db, path, now, resume=True)
+    assert rejected(path) == bad
 
 
 async def test_an_import_that_somebody_else_went_on_with_stops(db, tmp_path, now, small_pieces):

@@ -145,3 +145,9 @@ async def test_names_are_looked_through_in_an_index_that_holds_nothing_else(db):
         return " ".join(row[3] for row in session.execute(text(query)))
 
     assert "USING COVERING INDEX ix_parties_names" in await db.read(plan)
+
+
+async def test_a_namesake_with_the_birth_date_is_found_among_any_number_of_others(any_db, now, ids, monkeypatch):
+    monkeypatch.setattr(alike, "NAMED_AT_ONCE", 1)
+    found = await any_db.read(candidates_for, ids["birth"])
+    assert ids["customer"] in [each.party for each in found]
