@@ -27,8 +27,8 @@ from cti.records.import_loading import Ids
 from cti.records.import_mapping import Plan
 from cti.records.import_rows import Parser
 
-BATCH_ROWS = 250
-AHEAD_MAX = 64  # batches that were read and not yet taken, on each side of the pipe
+BATCH_ROWS = 100
+AHEAD_MAX = 150  # batches that were read and not yet taken, on each side of the pipe
 LARGE_BYTES = 1 << 20  # from here on a process of its own is worth the second that it takes to start
 BLOCK_BYTES = 1 << 20
 CHILD_END_S = 5.0

@@ -19,7 +19,7 @@ HOLD_BESIDE_S, HOLD_ALONE_S = 0.015, 0.35  # a piece holds the one writer, for w
 GAP_S = (
     0.003  # after each piece, so that another process's writer, which looks every millisecond (cti.db), finds it free
 )
-REST = 6.0  # beside others: after a piece it rests for so many times as long as the piece took
+REST = 20.0  # beside others: after a piece it rests for so many times as long as the piece took
 BESIDE_S = 60.0  # so long after somebody else's last piece of work it takes him to be there still
 ONCE_S = 5.0  # the same when it was a single one: somebody signed in, a call makes several
 # Pages of the log after which it is carried over into the tables. Few at a time are no more than a blink of the disk; many spare it
